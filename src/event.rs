@@ -1,0 +1,226 @@
+//! What happened: the one thing the core says outward. Entities are put by id: a message, a call,
+//! the plan, the session's settings. It carries no ACP type; `acp::project` makes updates of it.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::ids::{CallId, MessageId, TerminalId};
+use crate::permission::{Grant, Mode};
+use crate::transcript::Content;
+
+/// Something that happened in a session.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A piece of a message. Pieces of one message carry the same id and follow each other.
+    Said { message: MessageId, role: Role, content: Content },
+    /// A call came to be or changed: the first event of an id creates it.
+    Call(CallUpdate),
+    /// The model's plan, whole.
+    Plan(Vec<PlanEntry>),
+    /// How full the context is, after a model request.
+    Usage(UsageReport),
+    /// The session's title.
+    Title(String),
+    /// The slash commands, whole.
+    Commands(Vec<CommandSpec>),
+    /// The settings changed: mode, model, thought level.
+    Settings(Settings),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    User,
+    Agent,
+    Thought,
+}
+
+/// What a call does, for an icon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToolKind {
+    Read,
+    Edit,
+    Search,
+    Execute,
+    Think,
+    Other,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CallStatus {
+    /// Announced, or waiting for the user.
+    Pending,
+    InProgress,
+    Completed,
+    Failed,
+}
+
+impl CallStatus {
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Completed | Self::Failed)
+    }
+}
+
+/// What a call shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallContent {
+    Content(Content),
+    /// A change of one file; `old` is absent for a new file. Paths are absolute.
+    Diff {
+        path: PathBuf,
+        old: Option<String>,
+        new: String,
+    },
+    Terminal(TerminalId),
+}
+
+/// A place in a file; `line` counts from 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Location {
+    pub path: PathBuf,
+    pub line: Option<u32>,
+}
+
+/// A change of a call. An absent field is unchanged; a list replaces the whole list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CallUpdate {
+    pub id: CallId,
+    pub tool: Option<String>,
+    pub title: Option<String>,
+    pub kind: Option<ToolKind>,
+    pub status: Option<CallStatus>,
+    pub content: Option<Vec<CallContent>>,
+    pub locations: Option<Vec<Location>>,
+    pub input: Option<Value>,
+    pub output: Option<Value>,
+}
+
+impl CallUpdate {
+    /// A change of `id` that changes nothing yet.
+    pub fn new(id: CallId) -> Self {
+        Self {
+            id,
+            tool: None,
+            title: None,
+            kind: None,
+            status: None,
+            content: None,
+            locations: None,
+            input: None,
+            output: None,
+        }
+    }
+
+    #[must_use]
+    pub fn with_status(mut self, status: CallStatus) -> Self {
+        self.status = Some(status);
+        self
+    }
+}
+
+/// A call that waits for the user's decision.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Question {
+    /// The call as the dialog shows it.
+    pub call: CallUpdate,
+    /// What "always" would mean for this call.
+    pub grant: Grant,
+}
+
+impl Question {
+    pub fn id(&self) -> &CallId {
+        &self.call.id
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PlanStatus {
+    Pending,
+    InProgress,
+    Completed,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PlanPriority {
+    High,
+    #[default]
+    Medium,
+    Low,
+}
+
+/// A line of the model's plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanEntry {
+    pub content: String,
+    pub status: PlanStatus,
+    pub priority: PlanPriority,
+}
+
+/// How full the context is, in tokens, and what the session has cost so far.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct UsageReport {
+    pub used: u64,
+    pub size: u64,
+    /// US dollars, cumulative; absent where the price is not configured.
+    pub cost: Option<f64>,
+}
+
+/// A slash command as a client lists it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CommandSpec {
+    pub name: &'static str,
+    pub description: &'static str,
+    /// What may follow the name.
+    pub hint: Option<&'static str>,
+}
+
+/// How much the model should think before it answers.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Default,
+    serde::Serialize,
+    serde::Deserialize,
+    schemars::JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum ThoughtLevel {
+    /// The provider's default.
+    #[default]
+    Auto,
+    Low,
+    Medium,
+    High,
+}
+
+impl ThoughtLevel {
+    pub const ALL: [Self; 4] = [Self::Auto, Self::Low, Self::Medium, Self::High];
+
+    pub fn id(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+        }
+    }
+
+    pub fn from_id(id: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|level| level.id() == id)
+    }
+}
+
+/// What a user can switch in a session, with what there is to choose from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    pub mode: Mode,
+    pub model: String,
+    /// Never empty: it holds `model`.
+    pub models: Vec<String>,
+    pub thought: ThoughtLevel,
+}

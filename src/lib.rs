@@ -1,0 +1,11 @@
+//! Talaria, an agent for editors. The order of the modules below is the law of layers: a module may
+//! use only modules declared above it (`tests/it/tidy.rs` holds it).
+
+// Vocabulary, no I/O.
+pub mod ids;
+pub mod clock;
+pub mod wildcard;
+pub mod fault;
+pub mod permission;
+pub mod transcript;
+pub mod event;
