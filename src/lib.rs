@@ -9,3 +9,6 @@ pub mod fault;
 pub mod permission;
 pub mod transcript;
 pub mod event;
+// Abilities, one outside thing each.
+pub mod config;
+pub mod log;

@@ -1,0 +1,16 @@
+//! Configuration: layers of `config.yaml`, environment and flags, resolved once into typed sections.
+//! It reads files and the environment at start-up only; a session works on its own copy.
+
+mod layers;
+mod schema;
+mod sections;
+
+pub use layers::{Environment, Folders, Proxies, Resolved, Warning, load};
+pub use schema::{config_json_schema, config_markdown};
+pub use sections::{
+    Busy, Config, LogSection, ModelSection, PermissionsSection, Price, ProviderKind, Secret,
+    SessionSection, ToolsSection, TurnSection,
+};
+
+#[cfg(test)]
+mod tests;
