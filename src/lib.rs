@@ -12,3 +12,4 @@ pub mod event;
 // Abilities, one outside thing each.
 pub mod config;
 pub mod log;
+pub mod model;

@@ -1,0 +1,242 @@
+//! The deterministic model: it plays a script, so tests, demos and benches need no key and no network.
+//! The format is documented in `docs/SCRIPTED.md`. It is never chosen silently.
+
+mod parse;
+mod pattern;
+mod play;
+mod script;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Deltas, Item, ModelError, Request, retry, text_calls};
+use crate::fault::{Fault, Kind};
+use crate::transcript::{Content, Outcome};
+use pattern::Captures;
+use play::{Play, Variables};
+use script::{Op, Reaction, Scene, Script, Step};
+
+/// A script that answers requests. Cheap to clone.
+#[derive(Clone)]
+pub struct Scripted {
+    script: Arc<Script>,
+}
+
+impl Scripted {
+    /// Reads and parses a script. Gates are files in its folder unless it says otherwise.
+    pub fn open(path: &Path) -> Result<Self, Fault> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            Fault::new(
+                Kind::Config,
+                format!("the script `{}` could not be read: {error}", path.display()),
+            )
+            .with_hint("Set `TALARIA_MODEL` to `scripted:FILE` with the path of a script.")
+        })?;
+        let folder = path.parent().map_or_else(PathBuf::new, Path::to_path_buf);
+        Self::parse(&text, &path.display().to_string(), &folder)
+    }
+
+    /// Parses a script. `name` stands in messages; `folder` is where its gates are looked for.
+    pub fn parse(text: &str, name: &str, folder: &Path) -> Result<Self, Fault> {
+        let script = parse::parse(text, name, folder).map_err(|message| {
+            Fault::new(Kind::Config, message)
+                .with_hint("`docs/SCRIPTED.md` describes the format of scripts.")
+        })?;
+        Ok(Self { script: Arc::new(script) })
+    }
+
+    pub fn stream(&self, request: Request) -> Deltas {
+        let script = self.script.clone();
+        let tools = request.tools.clone();
+        let request = Arc::new(request);
+        let deltas = retry::stream("the script", move |tries| open(&script, &request, tries));
+        text_calls::stream(deltas, tools)
+    }
+}
+
+fn open(script: &Arc<Script>, request: &Request, tries: u32) -> Deltas {
+    let failed = |message| -> Deltas {
+        Box::pin(futures::stream::iter([Err(ModelError::Rejected { status: 400, message })]))
+    };
+    match choose(script, request) {
+        Ok(chosen) => {
+            if let Some(difference) = unmet(script, chosen.step, request) {
+                return failed(difference);
+            }
+            Play::stream(script.clone(), chosen.step.ops.clone(), chosen.variables, tries)
+        }
+        Err(message) => failed(message),
+    }
+}
+
+struct Chosen<'a> {
+    step: &'a Step,
+    variables: Variables,
+}
+
+/// Which step answers: a reaction to the last item if one matches, else the scene's next step.
+fn choose<'a>(script: &'a Script, request: &Request) -> Result<Chosen<'a>, String> {
+    let start = turn_start(&request.items);
+    let prompt = user_texts(request.items.get(start));
+    let outcomes = last_outcomes(&request.items);
+    let (scene, captures) = scene(script, &prompt).ok_or_else(|| {
+        format!("the script `{}` has no `when` for the prompt {:?}", script.name, prompt.joined())
+    })?;
+    let variables = |captures| Variables {
+        captures,
+        prompt: user_texts(request.items.iter().rev().find(|item| matches!(item, Item::User(_))))
+            .last_text(),
+        outcome: outcomes.join("\n"),
+        model: request.model.clone(),
+        thought: request.thought.id(),
+    };
+    match request.items.last() {
+        Some(Item::Outcomes(_)) => {
+            let texts = outcomes.iter().rev().map(String::as_str).collect::<Vec<_>>();
+            if let Some((step, captures)) =
+                reaction(&scene.outcomes, &texts).or_else(|| reaction(&script.outcomes, &texts))
+            {
+                return Ok(Chosen { step, variables: variables(captures) });
+            }
+        }
+        Some(item @ Item::User(_)) if request.items.len() > start + 1 => {
+            let steered = user_texts(Some(item));
+            let texts = steered.candidates();
+            let texts = texts.iter().map(String::as_str).collect::<Vec<_>>();
+            if let Some((step, captures)) =
+                reaction(&scene.steers, &texts).or_else(|| reaction(&script.steers, &texts))
+            {
+                return Ok(Chosen { step, variables: variables(captures) });
+            }
+        }
+        Some(Item::User(_) | Item::Assistant { .. }) | None => {}
+    }
+    let index = request
+        .items
+        .iter()
+        .skip(start)
+        .filter(|item| matches!(item, Item::Assistant { .. }))
+        .count();
+    let step = scene.steps.get(index).ok_or_else(|| {
+        format!(
+            "{}:{}: this scene has {} steps, and the turn asked for step {}",
+            script.name,
+            scene.line,
+            scene.steps.len(),
+            index + 1
+        )
+    })?;
+    Ok(Chosen { step, variables: variables(captures) })
+}
+
+/// Where the running turn begins: at the last user item that opens the conversation, follows a reply
+/// without calls, or follows a cancelled call. Any other user item was steered into the turn.
+fn turn_start(items: &[Item]) -> usize {
+    let starts = |at: usize| match at.checked_sub(1).and_then(|before| items.get(before)) {
+        None | Some(Item::User(_)) => true,
+        Some(Item::Assistant { calls, .. }) => calls.is_empty(),
+        Some(Item::Outcomes(outcomes)) => {
+            outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Cancelled { .. }))
+        }
+    };
+    items
+        .iter()
+        .enumerate()
+        .rev()
+        .find(|(at, item)| matches!(item, Item::User(_)) && starts(*at))
+        .map_or(0, |(at, _)| at)
+}
+
+/// The texts of one user item.
+struct UserTexts(Vec<String>);
+
+impl UserTexts {
+    fn joined(&self) -> String {
+        self.0.join("\n")
+    }
+
+    fn last_text(&self) -> String {
+        self.0.last().cloned().unwrap_or_default()
+    }
+
+    /// What patterns are tried on: the last text alone, since prompts that arrived together are one
+    /// item, then all of them.
+    fn candidates(&self) -> Vec<String> {
+        let mut candidates = vec![self.last_text()];
+        if self.0.len() > 1 {
+            candidates.push(self.joined());
+        }
+        candidates
+    }
+}
+
+fn user_texts(item: Option<&Item>) -> UserTexts {
+    let Some(Item::User(content)) = item else { return UserTexts(Vec::new()) };
+    UserTexts(
+        content
+            .iter()
+            .filter_map(|content| match content {
+                Content::Text { text } => Some(text.trim().to_owned()),
+                Content::Image { .. } | Content::Link { .. } | Content::Resource { .. } => None,
+            })
+            .collect(),
+    )
+}
+
+fn last_outcomes(items: &[Item]) -> Vec<String> {
+    items
+        .iter()
+        .rev()
+        .find_map(|item| match item {
+            Item::Outcomes(outcomes) => {
+                Some(outcomes.iter().map(|(_, outcome)| outcome.text()).collect())
+            }
+            Item::User(_) | Item::Assistant { .. } => None,
+        })
+        .unwrap_or_default()
+}
+
+fn scene<'a>(script: &'a Script, prompt: &UserTexts) -> Option<(&'a Scene, Captures)> {
+    let matched = prompt.candidates().into_iter().find_map(|text| {
+        script.scenes.iter().find_map(|scene| {
+            let pattern = scene.prompt.as_ref()?;
+            pattern.captures(&text).map(|captures| (scene, captures))
+        })
+    });
+    matched.or_else(|| {
+        let fallback = script.scenes.iter().find(|scene| scene.prompt.is_none())?;
+        Some((fallback, Captures::default()))
+    })
+}
+
+fn reaction<'a>(reactions: &'a [Reaction], texts: &[&str]) -> Option<(&'a Step, Captures)> {
+    reactions.iter().find_map(|reaction| {
+        let captures = texts.iter().find_map(|text| reaction.pattern.captures(text.trim()))?;
+        Some((&reaction.step, captures))
+    })
+}
+
+/// The first expectation of the step that the request does not meet, as a message.
+fn unmet(script: &Script, step: &Step, request: &Request) -> Option<String> {
+    step.ops.iter().find_map(|op| match op {
+        Op::Expect { line, expectation } => expectation
+            .difference(request)
+            .map(|difference| format!("{}:{line}: {difference}", script.name)),
+        Op::Say(_)
+        | Op::Think(_)
+        | Op::Echo
+        | Op::Chunk(_)
+        | Op::Repeat { .. }
+        | Op::Delay(_)
+        | Op::Gate(_)
+        | Op::Call { .. }
+        | Op::CallRaw { .. }
+        | Op::CallText { .. }
+        | Op::Usage(_)
+        | Op::Stop(_)
+        | Op::Fail { .. } => None,
+    })
+}
