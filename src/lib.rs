@@ -13,3 +13,4 @@ pub mod event;
 pub mod config;
 pub mod log;
 pub mod model;
+pub mod tools;

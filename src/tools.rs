@@ -1,0 +1,245 @@
+//! What the model may call: one file for each tool, the port to files and terminals, and the rule that
+//! judges a call. Tools never ask the user and know nothing of ACP.
+
+pub mod host;
+pub mod known;
+pub mod local;
+pub mod permission;
+pub mod roots;
+
+mod command_line;
+mod diff;
+mod edit;
+mod files;
+mod glob;
+mod grep;
+mod input;
+mod list;
+mod plan;
+mod read;
+mod terminal;
+mod walk;
+mod write;
+
+#[cfg(test)]
+mod test_support;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::event::{CallContent, CallUpdate, Location, PlanEntry, ToolKind};
+use crate::ids::CallId;
+use crate::model::ToolSpec;
+use crate::permission::Grant;
+use crate::transcript::Outcome;
+use host::Host;
+use known::{Known, Seen};
+use permission::Policy;
+use roots::Roots;
+
+/// What a tool does to the world; it decides order and defaults of permission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Looks only. Such calls of one step run beside each other.
+    Read,
+    /// Changes files.
+    Write,
+    /// Runs a program.
+    Run,
+    /// Changes nothing outside the conversation.
+    None,
+}
+
+/// Something that the model may call.
+pub trait Tool: Send + Sync {
+    fn spec(&self) -> ToolSpec;
+
+    fn effect(&self) -> Effect;
+
+    fn kind(&self) -> ToolKind;
+
+    /// Checks the input and says what the call would do, without doing it: no effect on the world.
+    /// The error is for the model and tells nothing of what is on the disk.
+    fn prepare<'a>(
+        &'a self,
+        input: &'a Value,
+        context: &'a Context,
+    ) -> BoxFuture<'a, Result<Prepared, String>>;
+
+    /// Does it. Cancelled through `context.cancel`: it then stops within two seconds and answers
+    /// `Outcome::Cancelled`.
+    fn run<'a>(&'a self, input: &'a Value, context: &'a Context) -> BoxFuture<'a, Ran>;
+}
+
+/// What a call would do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prepared {
+    /// For a user: "Edit src/main.rs", "cargo test".
+    pub title: String,
+    pub locations: Vec<Location>,
+    /// What to show before it runs, such as the diff of an edit.
+    pub preview: Vec<CallContent>,
+    /// What it touches.
+    pub touches: Vec<Touch>,
+    /// The line for the shell that it would run, for the configured patterns.
+    pub command: Option<String>,
+    /// What an "always" answer to it would cover.
+    pub grant: Grant,
+    /// Why it would fail. It is for the model, but may hold what is in a file: only once the call is
+    /// permitted is it told.
+    pub trouble: Option<String>,
+}
+
+/// A path that a call touches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Touch {
+    /// Absolute, as the model named it.
+    pub named: PathBuf,
+    /// The same with links resolved.
+    pub path: PathBuf,
+    pub access: Access,
+    /// Whether it lies in one of the session's roots.
+    pub inside: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    Read,
+    Write,
+}
+
+/// What a call did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ran {
+    pub outcome: Outcome,
+    /// What the editor shows instead of the preview; empty leaves what it shows.
+    pub show: Vec<CallContent>,
+    /// Places that it found or changed; `None` leaves those of `Prepared`.
+    pub locations: Option<Vec<Location>>,
+    /// Structured output for clients.
+    pub output: Option<Value>,
+    /// Contents of files that the model knows from now on.
+    pub saw: Vec<(PathBuf, Known)>,
+    /// The model's plan, if the call set it.
+    pub plan: Option<Vec<PlanEntry>>,
+}
+
+impl Ran {
+    pub fn new(outcome: Outcome) -> Self {
+        Self {
+            outcome,
+            show: Vec::new(),
+            locations: None,
+            output: None,
+            saw: Vec::new(),
+            plan: None,
+        }
+    }
+
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::new(Outcome::failed(message))
+    }
+}
+
+/// What a call is given.
+pub struct Context {
+    pub call: CallId,
+    pub roots: Arc<Roots>,
+    pub host: Arc<dyn Host>,
+    pub seen: Seen,
+    /// Search tools leave out what it denies.
+    pub policy: Arc<Policy>,
+    /// What the call was judged to touch: it may touch nothing else. `None` until it is judged.
+    pub permitted: Option<Arc<[Touch]>>,
+    pub cancel: CancellationToken,
+    pub progress: Progress,
+}
+
+/// Where a running call shows how far it is.
+#[derive(Clone)]
+pub struct Progress {
+    updates: mpsc::Sender<CallUpdate>,
+}
+
+impl Progress {
+    pub fn new(updates: mpsc::Sender<CallUpdate>) -> Self {
+        Self { updates }
+    }
+
+    /// Shows `content` in place of what the call showed. Losing an intermediate picture is fine, so it
+    /// never waits.
+    pub fn show(&self, call: &CallId, content: Vec<CallContent>) {
+        let update = CallUpdate { content: Some(content), ..CallUpdate::new(call.clone()) };
+        // Full: the reader is behind, and a later picture replaces this one.
+        drop(self.updates.try_send(update));
+    }
+
+    /// The same for what must not be lost: it waits until the reader has room for it.
+    pub async fn show_surely(&self, call: &CallId, content: Vec<CallContent>) {
+        let update = CallUpdate { content: Some(content), ..CallUpdate::new(call.clone()) };
+        // The turn is gone when this fails.
+        drop(self.updates.send(update).await);
+    }
+}
+
+/// How the built-in tools are set up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolSettings {
+    /// Names of tools that the model is not offered.
+    pub disabled: Vec<String>,
+    /// After how long a command is ended if the model asks for no other limit.
+    pub terminal_timeout: Duration,
+}
+
+impl Default for ToolSettings {
+    fn default() -> Self {
+        Self { disabled: Vec::new(), terminal_timeout: Duration::from_mins(2) }
+    }
+}
+
+/// The tools of a session, by name. Cheap to clone.
+#[derive(Clone)]
+pub struct Toolbox {
+    tools: Arc<[Arc<dyn Tool>]>,
+    specs: Arc<[ToolSpec]>,
+}
+
+impl Toolbox {
+    /// The built-in tools, without those that are disabled.
+    pub fn builtin(settings: &ToolSettings) -> Self {
+        let all: Vec<Arc<dyn Tool>> = vec![
+            Arc::new(read::Read),
+            Arc::new(write::Write),
+            Arc::new(edit::Edit),
+            Arc::new(list::List),
+            Arc::new(glob::Glob),
+            Arc::new(grep::Grep),
+            Arc::new(terminal::Terminal { default_timeout: settings.terminal_timeout }),
+            Arc::new(plan::Plan),
+        ];
+        let tools: Arc<[Arc<dyn Tool>]> =
+            all.into_iter().filter(|tool| !settings.disabled.contains(&tool.spec().name)).collect();
+        let specs = tools.iter().map(|tool| tool.spec()).collect();
+        Self { tools, specs }
+    }
+
+    pub fn specs(&self) -> Arc<[ToolSpec]> {
+        self.specs.clone()
+    }
+
+    pub fn get(&self, name: &str) -> Option<Arc<dyn Tool>> {
+        self.specs
+            .iter()
+            .position(|spec| spec.name == name)
+            .and_then(|at| self.tools.get(at))
+            .cloned()
+    }
+}
