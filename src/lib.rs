@@ -14,3 +14,7 @@ pub mod config;
 pub mod log;
 pub mod model;
 pub mod tools;
+// Behaviour.
+pub mod context;
+pub mod turn;
+pub mod session;

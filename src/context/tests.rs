@@ -1,0 +1,131 @@
+//! What the model sees, on small conversations.
+
+use std::fs;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::{Instructions, items, system_prompt};
+use crate::ids::{CallId, MessageId, PromptId};
+use crate::model::Item;
+use crate::tools::roots::Roots;
+use crate::transcript::{Call, Content, Outcome, Over, Prompt, Settled, Step, Turn, Usage};
+
+fn prompt(id: u64, text: &str) -> Prompt {
+    Prompt {
+        id: PromptId(id),
+        message: MessageId::new(format!("m{id}")),
+        content: vec![Content::text(text)],
+    }
+}
+
+fn step(text: &str, calls: &[&str]) -> Step {
+    Step {
+        steered: Vec::new(),
+        thought: String::new(),
+        thought_message: None,
+        thoughts: Vec::new(),
+        text: text.to_owned(),
+        message: None,
+        calls: calls
+            .iter()
+            .map(|id| Settled {
+                call: Call {
+                    id: CallId::new(*id),
+                    tool: "read".to_owned(),
+                    input: json!({}),
+                    signatures: Vec::new(),
+                },
+                outcome: Outcome::done("text"),
+            })
+            .collect(),
+        usage: Usage::default(),
+    }
+}
+
+fn shape(items: &[Item]) -> Vec<String> {
+    items
+        .iter()
+        .map(|item| match item {
+            Item::User(content) => format!("user {}", content.len()),
+            Item::Assistant { text, calls, .. } => format!("assistant {text:?} {}", calls.len()),
+            Item::Outcomes(outcomes) => format!("outcomes {}", outcomes.len()),
+        })
+        .collect()
+}
+
+#[test]
+fn users_never_follow_each_other() {
+    let failed = Turn {
+        prompt: prompt(1, "first"),
+        steps: Vec::new(),
+        over: Some(Over::Failed { message: "gone".to_owned(), refused_input: false }),
+    };
+    let mut second = step("", &[]);
+    second.steered.push(prompt(3, "steered before the first reply"));
+    let built = items(
+        &[Arc::new(failed)],
+        &prompt(2, "second"),
+        &[Arc::new(second), Arc::new(step("looking", &["c1", "c2"]))],
+        &[prompt(4, "and this")],
+    );
+    assert_eq!(shape(&built), ["user 3", "assistant \"looking\" 2", "outcomes 2", "user 1"]);
+}
+
+#[test]
+fn what_a_provider_refused_is_not_sent_again() {
+    let picture = Content::Image { mime: "image/png".to_owned(), data: "AAAA".to_owned() };
+    let over = Some(Over::Failed { message: "no pictures".to_owned(), refused_input: true });
+    let mut pasted = prompt(1, &"long ".repeat(1_000));
+    pasted.content.push(picture.clone());
+    let refused_prompt = Turn { prompt: pasted, steps: Vec::new(), over: over.clone() };
+    let mut shown = step("", &["c1"]);
+    shown.calls[0].outcome = Outcome::Done { content: vec![picture] };
+    let refused_outcome = Turn { prompt: prompt(2, "look"), steps: vec![Arc::new(shown)], over };
+    let built = items(
+        &[Arc::new(refused_prompt), Arc::new(refused_outcome)],
+        &prompt(3, "hello"),
+        &[],
+        &[],
+    );
+    let text = format!("{built:?}");
+    assert!(!text.contains("AAAA") && text.contains("look") && text.contains("hello"), "{text}");
+    assert!(text.len() < 4_000, "{}", text.len());
+    assert_eq!(shape(&built), ["user 3", "assistant \"\" 1", "outcomes 1", "user 1"]);
+}
+
+#[test]
+fn instructions_are_found_and_capped() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("AGENTS.md"), "x".repeat(40_000)).unwrap();
+    fs::write(folder.path().join("CLAUDE.md"), "not read").unwrap();
+    let roots = Roots::new(folder.path().to_path_buf(), &[]);
+    let instructions = Instructions::read(&roots, Some("be brief"));
+    let text = system_prompt(&roots, &instructions);
+    assert!(text.contains("# Instructions from the configuration\nbe brief"));
+    assert!(text.contains("[cut here"));
+    assert!(!text.contains("not read"));
+    assert!(text.len() < 30_000, "{}", text.len());
+}
+
+#[cfg(unix)]
+#[test]
+fn instructions_are_not_read_from_outside_the_roots() {
+    use std::os::unix::fs::symlink;
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("work");
+    fs::create_dir_all(root.join("docs")).unwrap();
+    fs::write(folder.path().join("credentials"), "a secret").unwrap();
+    fs::write(root.join("docs/agents.md"), "use tabs").unwrap();
+    fs::write(root.join("CLAUDE.md"), "use spaces").unwrap();
+    let roots = Roots::new(root.clone(), &[]);
+    let link = root.join("AGENTS.md");
+    for (target, told) in [("../credentials", "use spaces"), ("docs/agents.md", "use tabs")] {
+        symlink(target, &link).unwrap();
+        let instructions = Instructions::read(&roots, None);
+        let texts: Vec<_> =
+            instructions.sections().iter().map(|section| section.text.as_str()).collect();
+        assert_eq!(texts, [told]);
+        fs::remove_file(&link).unwrap();
+    }
+}

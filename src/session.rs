@@ -1,0 +1,68 @@
+//! One conversation: its rules (`state`, pure), the actor that owns it, and the handle that others hold.
+//! No ACP type and no I/O of its own; what it says goes out in one ordered queue, so that an answer
+//! can never overtake an update.
+
+mod actor;
+mod commands;
+mod handle;
+mod ledger;
+mod outbox;
+mod questions;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::any::Any;
+
+use crate::event::{Event, Question, Settings};
+use crate::fault::Fault;
+use crate::ids::CallId;
+use crate::permission::Mode;
+use crate::transcript::End;
+
+pub use actor::{Opening, start};
+pub use commands::COMMANDS;
+pub use handle::{Inbox, SessionHandle, handle};
+
+/// A prompt's answer.
+pub type Answered = Result<End, Fault>;
+
+/// Called once with the answer to a request, in its place among the session's events.
+pub type Reply<T> = Box<dyn FnOnce(T) + Send>;
+
+/// Who waits for a prompt's answer.
+pub struct PromptWaiter {
+    /// Called with the answer in its place among the session's events.
+    pub reply: Reply<Answered>,
+    /// Dropped as soon as the answer is known, which may be long before it can be said to a client that
+    /// reads slowly.
+    pub open: Box<dyn Any + Send>,
+}
+
+/// What a session says outward, in order.
+pub enum Outgoing {
+    Event(Event),
+    Answered {
+        reply: Reply<Answered>,
+        answer: Answered,
+    },
+    /// The settings after a change, or why there was none.
+    Set {
+        reply: Reply<Result<Settings, Fault>>,
+        answer: Result<Settings, Fault>,
+    },
+    /// The user is to decide.
+    Ask(Question),
+    /// The question is settled; nobody needs to answer it.
+    Withdraw(CallId),
+    /// The session is over; the last thing that is said.
+    Closed(Option<Reply<()>>),
+}
+
+/// A change of a setting, by a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Setting {
+    Mode(Mode),
+    Model(String),
+    Thought(String),
+}

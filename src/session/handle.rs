@@ -1,0 +1,134 @@
+//! What others hold of a session: a bounded sender, and a cancel that no full inbox can delay.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{mpsc, watch};
+
+use super::{PromptWaiter, Reply, Setting};
+use crate::event::Settings;
+use crate::fault::{Fault, Kind};
+use crate::ids::{CallId, PromptId};
+use crate::permission::Answer;
+use crate::transcript::Content;
+
+/// Requests that wait for a session's actor; it takes them within microseconds.
+const INBOX: usize = 256;
+
+/// A request to a session.
+pub(super) enum Message {
+    Opened,
+    Prompt { id: PromptId, content: Vec<Content>, waiter: PromptWaiter },
+    CancelPrompt(PromptId),
+    Answer { call: CallId, answer: Answer },
+    Set { setting: Setting, reply: Reply<Result<Settings, Fault>> },
+    Close { reply: Reply<()> },
+}
+
+/// The actor's ends of a handle.
+pub struct Inbox {
+    pub(super) messages: mpsc::Receiver<Message>,
+    /// The last prompt that a cancel covers.
+    pub(super) cancels: watch::Receiver<u64>,
+}
+
+/// A session, from outside. Cheap to clone. Only the methods that tasks call may wait.
+#[derive(Clone)]
+pub struct SessionHandle {
+    messages: mpsc::Sender<Message>,
+    cancels: Arc<watch::Sender<u64>>,
+    prompts: Arc<AtomicU64>,
+}
+
+/// A handle and the ends that its actor will read.
+pub fn handle() -> (SessionHandle, Inbox) {
+    let (messages, inbox) = mpsc::channel(INBOX);
+    let (cancels, cancelled) = watch::channel(0);
+    let handle = SessionHandle {
+        messages,
+        cancels: Arc::new(cancels),
+        prompts: Arc::new(AtomicU64::new(0)),
+    };
+    (handle, Inbox { messages: inbox, cancels: cancelled })
+}
+
+/// Why a session did not take a request; the request's reply was not called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotTaken {
+    /// The session is closed.
+    Closed,
+    /// Too many requests wait.
+    Busy,
+}
+
+impl NotTaken {
+    pub fn fault(self) -> Fault {
+        match self {
+            Self::Closed => Fault::new(Kind::User, "the session is closed"),
+            Self::Busy => Fault::new(Kind::User, "too many requests wait for this session")
+                .with_hint("Wait for some answers first."),
+        }
+    }
+}
+
+impl SessionHandle {
+    /// Says that the client knows the session now.
+    pub fn opened(&self) -> Result<(), NotTaken> {
+        self.send(Message::Opened).map_err(|(why, _)| why)
+    }
+
+    /// Sends a prompt; its number in this session. Where it is not taken, the reply is called with the
+    /// reason.
+    pub fn prompt(&self, content: Vec<Content>, waiter: PromptWaiter) -> PromptId {
+        let id = PromptId(self.prompts.fetch_add(1, Ordering::SeqCst) + 1);
+        let sent = self.send(Message::Prompt { id, content, waiter });
+        if let Err((why, Message::Prompt { waiter, .. })) = sent {
+            (waiter.reply)(Err(why.fault()));
+        }
+        id
+    }
+
+    /// Cancels one prompt that nobody waits for any more.
+    pub async fn cancel_prompt(&self, id: PromptId) {
+        // Closed: then it is answered with all others.
+        drop(self.messages.send(Message::CancelPrompt(id)).await);
+    }
+
+    /// Cancels what runs and waits now. Prompts sent later are not touched.
+    pub fn cancel(&self) {
+        let last = self.prompts.load(Ordering::SeqCst);
+        self.cancels.send_replace(last);
+    }
+
+    /// Answers a question.
+    pub async fn answer(&self, call: CallId, answer: Answer) -> Result<(), NotTaken> {
+        let sent = self.messages.send(Message::Answer { call, answer }).await;
+        sent.map_err(|_| NotTaken::Closed)
+    }
+
+    pub fn set(&self, setting: Setting, reply: Reply<Result<Settings, Fault>>) {
+        if let Err((why, Message::Set { reply, .. })) = self.send(Message::Set { setting, reply }) {
+            reply(Err(why.fault()));
+        }
+    }
+
+    /// Ends the session; the reply is called when everything in it has stopped.
+    pub async fn close(&self, reply: Reply<()>) {
+        let sent = self.messages.send(Message::Close { reply }).await;
+        if let Err(mpsc::error::SendError(Message::Close { reply })) = sent {
+            reply(());
+        }
+    }
+
+    /// Whether the session still runs.
+    pub fn is_open(&self) -> bool {
+        !self.messages.is_closed()
+    }
+
+    fn send(&self, message: Message) -> Result<(), (NotTaken, Message)> {
+        self.messages.try_send(message).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(message) => (NotTaken::Busy, message),
+            mpsc::error::TrySendError::Closed(message) => (NotTaken::Closed, message),
+        })
+    }
+}

@@ -1,0 +1,91 @@
+//! One turn: drain steered input, ask the model, run its calls, again, until there is a reason to end.
+//! `state` is the rule, pure; `run` does what its effects say. It neither persists nor speaks to the
+//! editor: everything goes to the session as `TurnSaid`.
+
+mod calls;
+mod run;
+mod state;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::config::Price;
+use crate::event::{Event, Question, ThoughtLevel};
+use crate::fault::Fault;
+use crate::ids::{CallId, IdSource, PromptId};
+use crate::model::catalog::Choice;
+use crate::permission::{Answer, Mode, Rule};
+use crate::tools::known::Known;
+use crate::transcript::{End, Prompt, Step, Turn, Usage};
+
+pub use run::{Environment, Running, spawn};
+pub use state::defect;
+
+/// What a turn starts from.
+#[derive(Debug)]
+pub struct Start {
+    pub prompt: Prompt,
+    /// The turns before this one, oldest first.
+    pub history: Vec<Arc<Turn>>,
+    pub ids: IdSource,
+}
+
+/// What can change while a turn runs; it takes the newest before each request and each judgement.
+#[derive(Clone)]
+pub struct Settings {
+    pub mode: Mode,
+    pub rules: Arc<[Rule]>,
+    pub choice: Arc<Choice>,
+    pub thought: ThoughtLevel,
+}
+
+/// What a session says to its running turn.
+#[derive(Debug)]
+pub enum TurnInput {
+    /// A prompt that the turn sees before its next request.
+    Steer(Prompt),
+    Answer {
+        call: CallId,
+        answer: Answer,
+    },
+}
+
+/// What a turn says to its session, in order.
+#[derive(Debug)]
+pub enum TurnSaid {
+    Event(Event),
+    Ask(Question),
+    /// A question is settled without its answer.
+    Withdraw(CallId),
+    /// These prompts are in the request that was sent now.
+    Delivered(Vec<PromptId>),
+    /// A model request ended and cost this much.
+    Used(Spent),
+    /// Contents of files that the model knows from now on.
+    Saw(Vec<(PathBuf, Known)>),
+    /// A step is whole.
+    Step(Arc<Step>),
+    /// The last thing that a turn says.
+    Ended(Ended),
+}
+
+/// What a model request cost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Spent {
+    pub model: String,
+    pub usage: Usage,
+    /// The model's context, in tokens.
+    pub window: u64,
+    pub price: Option<Price>,
+}
+
+/// How a turn ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// The reason, or what the user is told where the turn could not go on.
+    pub result: Result<End, Fault>,
+    /// See `transcript::Over`.
+    pub refused_input: bool,
+}

@@ -1,0 +1,308 @@
+//! The calls of one step: announced while they are written, judged, asked for, run and settled, in an
+//! order that their effects allow. Pure, like the turn that owns it.
+
+use serde_json::Value;
+
+use super::state::{Effect, status_of};
+use crate::event::{CallContent, CallStatus, CallUpdate, Event, Question, ToolKind};
+use crate::ids::{CallId, IdSource};
+use crate::model::RequestedCall;
+use crate::permission::Answer;
+use crate::tools::{self, Prepared, Ran, Toolbox};
+use crate::transcript::{Call, Content, Outcome, Settled};
+
+/// What a tool and the permission rule said of a call.
+#[derive(Debug)]
+pub(super) enum Judged {
+    /// It cannot run as it is; the text is for the model.
+    Invalid(String),
+    Allowed(Prepared),
+    Asked(Prepared),
+    Denied(Prepared, String),
+}
+
+#[derive(Debug)]
+enum Progress {
+    /// Its input is still being written.
+    Began,
+    Waiting,
+    Judging,
+    Asking,
+    Running,
+    Settled(Outcome),
+}
+
+#[derive(Debug)]
+struct Slot {
+    call: Call,
+    effect: tools::Effect,
+    progress: Progress,
+}
+
+impl Slot {
+    fn is_settled(&self) -> bool {
+        matches!(self.progress, Progress::Settled(_))
+    }
+
+    fn only_looks(&self) -> bool {
+        matches!(self.effect, tools::Effect::Read | tools::Effect::None)
+    }
+}
+
+/// The calls of one step, in the order of the model.
+pub(super) struct Calls {
+    ids: IdSource,
+    toolbox: Toolbox,
+    slots: Vec<Slot>,
+}
+
+/// Characters of an outcome that go into `rawOutput` where the tool has no structured output.
+const RAW_OUTPUT_CHARS: usize = 4_000;
+
+impl Calls {
+    pub(super) fn new(ids: IdSource, toolbox: Toolbox) -> Self {
+        Self { ids, toolbox, slots: Vec::new() }
+    }
+
+    pub(super) fn get(&self, id: &CallId) -> Option<&Call> {
+        self.slots.iter().map(|slot| &slot.call).find(|call| call.id == *id)
+    }
+
+    /// The model began to write a call.
+    pub(super) fn began(&mut self, tool: &str, effects: &mut Vec<Effect>) {
+        let id = self.ids.call();
+        let found = self.toolbox.get(tool);
+        let kind = found.as_ref().map_or(ToolKind::Other, |tool| tool.kind());
+        let effect = found.as_ref().map_or(tools::Effect::None, |tool| tool.effect());
+        let update = CallUpdate {
+            tool: Some(tool.to_owned()),
+            title: Some(tool.to_owned()),
+            kind: Some(kind),
+            ..CallUpdate::new(id.clone()).with_status(CallStatus::Pending)
+        };
+        effects.push(Effect::Emit(Event::Call(update)));
+        let call = Call { id, tool: tool.to_owned(), input: Value::Null, signatures: Vec::new() };
+        self.slots.push(Slot { call, effect, progress: Progress::Began });
+    }
+
+    /// The reply is whole: these are its calls, those that began first in the same order.
+    pub(super) fn requested(&mut self, requested: Vec<RequestedCall>, effects: &mut Vec<Effect>) {
+        let wanted = requested.len();
+        for (at, request) in requested.into_iter().enumerate() {
+            if at == self.slots.len() {
+                self.began(&request.tool, effects);
+            }
+            let known = self.toolbox.get(&request.tool).is_some();
+            let unknown = (!known).then(|| self.unknown_tool(&request.tool));
+            let Some(slot) = self.slots.get_mut(at) else { continue };
+            slot.call.tool = request.tool;
+            slot.call.signatures = request.signatures;
+            slot.progress = Progress::Waiting;
+            let invalid = match request.input {
+                Ok(input) => {
+                    slot.call.input = input;
+                    unknown
+                }
+                Err(text) => {
+                    let message = format!("the arguments are not valid JSON: {}", head(&text, 200));
+                    slot.call.input = serde_json::json!({});
+                    Some(message)
+                }
+            };
+            let update = CallUpdate {
+                input: Some(slot.call.input.clone()),
+                ..CallUpdate::new(slot.call.id.clone())
+            };
+            effects.push(Effect::Emit(Event::Call(update)));
+            if let Some(message) = invalid {
+                settle(slot, Ran::failed(message), effects);
+            }
+        }
+        for slot in self.slots.iter_mut().skip(wanted) {
+            settle(slot, Ran::failed("the model gave the call up"), effects);
+        }
+        self.slots.truncate(wanted);
+    }
+
+    fn unknown_tool(&self, name: &str) -> String {
+        let names: Vec<String> =
+            self.toolbox.specs().iter().map(|spec| spec.name.clone()).collect();
+        format!("there is no tool `{name}`; the tools are {}", names.join(", "))
+    }
+
+    /// Begins every call that may: one that only looks waits for the changes before it, one that
+    /// changes something waits for all before it.
+    pub(super) fn begin_ready(&mut self, effects: &mut Vec<Effect>) {
+        let mut all_before = true;
+        let mut changes_before = true;
+        for slot in &mut self.slots {
+            let may = if slot.only_looks() { changes_before } else { all_before };
+            if may && matches!(slot.progress, Progress::Waiting) {
+                slot.progress = Progress::Judging;
+                effects.push(Effect::Judge(slot.call.id.clone()));
+            }
+            if !slot.is_settled() {
+                all_before = false;
+                changes_before &= slot.only_looks();
+            }
+        }
+    }
+
+    pub(super) fn judged(&mut self, id: &CallId, judged: Judged, effects: &mut Vec<Effect>) {
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.call.id == *id) else { return };
+        if !matches!(slot.progress, Progress::Judging) {
+            return;
+        }
+        match judged {
+            Judged::Invalid(message) => settle(slot, Ran::failed(message), effects),
+            Judged::Denied(prepared, reason) => {
+                effects.push(Effect::Emit(Event::Call(described(id, &prepared))));
+                settle(slot, Ran::new(Outcome::Denied { reason }), effects);
+            }
+            Judged::Allowed(prepared) => {
+                let update = described(id, &prepared).with_status(CallStatus::InProgress);
+                effects.push(Effect::Emit(Event::Call(update)));
+                slot.progress = Progress::Running;
+                effects.push(Effect::Run(id.clone()));
+            }
+            Judged::Asked(prepared) => {
+                let shown = described(id, &prepared);
+                effects.push(Effect::Emit(Event::Call(shown.clone())));
+                slot.progress = Progress::Asking;
+                let kind = self.toolbox.get(&slot.call.tool).map(|tool| tool.kind());
+                let call = CallUpdate { kind, input: Some(slot.call.input.clone()), ..shown }
+                    .with_status(CallStatus::Pending);
+                effects.push(Effect::Ask(Question { call, grant: prepared.grant }));
+            }
+        }
+    }
+
+    pub(super) fn answered(&mut self, id: &CallId, answer: Answer, effects: &mut Vec<Effect>) {
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.call.id == *id) else { return };
+        if !matches!(slot.progress, Progress::Asking) {
+            return;
+        }
+        match answer {
+            Answer::AllowOnce | Answer::AllowAlways => {
+                let update = CallUpdate::new(id.clone()).with_status(CallStatus::InProgress);
+                effects.push(Effect::Emit(Event::Call(update)));
+                slot.progress = Progress::Running;
+                effects.push(Effect::Run(id.clone()));
+            }
+            Answer::RejectOnce | Answer::RejectAlways => {
+                let reason =
+                    "the user refused this call; do not try it again in another way, go on \
+                              without it or ask what they want instead"
+                        .to_owned();
+                settle(slot, Ran::new(Outcome::Denied { reason }), effects);
+            }
+            Answer::Unanswered => {
+                let reason =
+                    "nobody answered whether this call may run, so it did not run".to_owned();
+                settle(slot, Ran::new(Outcome::Cancelled { reason }), effects);
+            }
+        }
+    }
+
+    pub(super) fn ran(&mut self, id: &CallId, ran: Ran, effects: &mut Vec<Effect>) {
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.call.id == *id) else { return };
+        if matches!(slot.progress, Progress::Running) {
+            settle(slot, ran, effects);
+        }
+    }
+
+    /// Settles what has not begun to run, stops what runs.
+    pub(super) fn cancel(&mut self, effects: &mut Vec<Effect>) {
+        let mut running = false;
+        for slot in &mut self.slots {
+            match slot.progress {
+                Progress::Settled(_) => {}
+                Progress::Running => running = true,
+                Progress::Asking => {
+                    effects.push(Effect::Withdraw(slot.call.id.clone()));
+                    settle(slot, stopped_before_it_began(), effects);
+                }
+                Progress::Began | Progress::Waiting | Progress::Judging => {
+                    settle(slot, stopped_before_it_began(), effects);
+                }
+            }
+        }
+        if running {
+            effects.push(Effect::StopCalls);
+        }
+    }
+
+    /// Closes the calls of a reply that will not become whole; they are no part of the transcript.
+    pub(super) fn give_up(&mut self, why: &str, effects: &mut Vec<Effect>) {
+        for slot in &mut self.slots {
+            settle(slot, Ran::failed(why), effects);
+        }
+        self.slots.clear();
+    }
+
+    pub(super) fn all_settled(&self) -> bool {
+        self.slots.iter().all(Slot::is_settled)
+    }
+
+    /// All calls with their outcomes, once all are settled.
+    pub(super) fn take_settled(&mut self) -> Vec<Settled> {
+        self.slots
+            .drain(..)
+            .filter_map(|slot| match slot.progress {
+                Progress::Settled(outcome) => Some(Settled { call: slot.call, outcome }),
+                Progress::Began
+                | Progress::Waiting
+                | Progress::Judging
+                | Progress::Asking
+                | Progress::Running => None,
+            })
+            .collect()
+    }
+}
+
+fn stopped_before_it_began() -> Ran {
+    Ran::new(Outcome::Cancelled {
+        reason: "the user stopped the turn before this call began".to_owned(),
+    })
+}
+
+fn described(id: &CallId, prepared: &Prepared) -> CallUpdate {
+    CallUpdate {
+        title: Some(prepared.title.clone()),
+        locations: Some(prepared.locations.clone()),
+        content: (!prepared.preview.is_empty()).then(|| prepared.preview.clone()),
+        ..CallUpdate::new(id.clone())
+    }
+}
+
+fn settle(slot: &mut Slot, ran: Ran, effects: &mut Vec<Effect>) {
+    if slot.is_settled() {
+        return;
+    }
+    let failed = !matches!(ran.outcome, Outcome::Done { .. });
+    let content = if !ran.show.is_empty() {
+        Some(ran.show)
+    } else if failed {
+        Some(vec![CallContent::Content(Content::text(ran.outcome.text()))])
+    } else {
+        None
+    };
+    let output =
+        ran.output.unwrap_or_else(|| Value::String(head(&ran.outcome.text(), RAW_OUTPUT_CHARS)));
+    let update = CallUpdate {
+        content,
+        locations: ran.locations,
+        output: Some(output),
+        ..CallUpdate::new(slot.call.id.clone()).with_status(status_of(&ran.outcome))
+    };
+    if let Some(plan) = ran.plan {
+        effects.push(Effect::Emit(Event::Plan(plan)));
+    }
+    effects.push(Effect::Emit(Event::Call(update)));
+    slot.progress = Progress::Settled(ran.outcome);
+}
+
+/// The first `chars` characters.
+fn head(text: &str, chars: usize) -> String {
+    text.chars().take(chars).collect()
+}

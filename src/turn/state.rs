@@ -1,0 +1,364 @@
+//! The rules of a turn: which call may begin, when the model is asked again, and why the turn ends.
+//! Synchronous, without a clock or I/O: an input goes in, effects come out.
+
+use std::sync::Arc;
+
+use super::Ended;
+use super::calls::{Calls, Judged};
+use crate::event::{CallStatus, Event, Question, Role};
+use crate::fault::{Fault, Kind};
+use crate::ids::{CallId, IdSource, MessageId, PromptId};
+use crate::model::{Delta, ModelError, Reply, Stop};
+use crate::permission::Answer;
+use crate::tools::{Ran, Toolbox};
+use crate::transcript::{Content, End, Prompt, Settled, Step, Thought, Usage};
+
+/// Limits of one turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Limits {
+    pub(super) max_steps: u32,
+    pub(super) max_tokens: u64,
+}
+
+#[derive(Debug)]
+pub(super) enum Input {
+    Begin,
+    Delta(Delta),
+    /// The stream ended without a whole reply.
+    Broke(ModelError),
+    Judged {
+        call: CallId,
+        judged: Judged,
+    },
+    Answered {
+        call: CallId,
+        answer: Answer,
+    },
+    Ran {
+        call: CallId,
+        ran: Ran,
+    },
+    Steered(Prompt),
+    Cancel,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) enum Effect {
+    Emit(Event),
+    /// Ask the model, with the steps so far and these prompts behind them.
+    Request,
+    DropStream,
+    Judge(CallId),
+    Ask(Question),
+    Withdraw(CallId),
+    Run(CallId),
+    /// Stop every running call; each still says how it ended.
+    StopCalls,
+    Delivered(Vec<PromptId>),
+    Used(Usage),
+    Step(Arc<Step>),
+    End(Ended),
+}
+
+/// What a step has gathered so far.
+#[derive(Debug, Default)]
+struct Draft {
+    steered: Vec<Prompt>,
+    thought: String,
+    thoughts: Vec<Thought>,
+    thought_message: Option<MessageId>,
+    text: String,
+    message: Option<MessageId>,
+    usage: Usage,
+    stop: Option<Stop>,
+}
+
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+enum Phase {
+    Streaming,
+    Calling,
+    Over,
+}
+
+pub(super) struct TurnState {
+    limits: Limits,
+    ids: IdSource,
+    prompt: Prompt,
+    steps: Vec<Arc<Step>>,
+    steering: Vec<Prompt>,
+    draft: Draft,
+    calls: Calls,
+    phase: Phase,
+    cancelled: bool,
+    tokens: u64,
+}
+
+impl TurnState {
+    pub(super) fn new(prompt: Prompt, ids: IdSource, toolbox: Toolbox, limits: Limits) -> Self {
+        Self {
+            limits,
+            calls: Calls::new(ids.clone(), toolbox),
+            ids,
+            prompt,
+            steps: Vec::new(),
+            steering: Vec::new(),
+            draft: Draft::default(),
+            phase: Phase::Streaming,
+            cancelled: false,
+            tokens: 0,
+        }
+    }
+
+    pub(super) fn prompt(&self) -> &Prompt {
+        &self.prompt
+    }
+
+    pub(super) fn steps(&self) -> &[Arc<Step>] {
+        &self.steps
+    }
+
+    /// What was steered in since the last step, for the request that is made now.
+    pub(super) fn steered(&self) -> &[Prompt] {
+        &self.draft.steered
+    }
+
+    pub(super) fn calls(&self) -> &Calls {
+        &self.calls
+    }
+
+    pub(super) fn handle(&mut self, input: Input) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if self.phase == Phase::Over {
+            return effects;
+        }
+        match input {
+            Input::Begin => self.request(&mut effects),
+            Input::Delta(delta) => self.delta(delta, &mut effects),
+            Input::Broke(error) => self.broke(&error, &mut effects),
+            Input::Judged { call, judged } => {
+                self.calls.judged(&call, judged, &mut effects);
+                self.advance(&mut effects);
+            }
+            Input::Answered { call, answer } => {
+                self.calls.answered(&call, answer, &mut effects);
+                self.advance(&mut effects);
+            }
+            Input::Ran { call, ran } => {
+                self.calls.ran(&call, ran, &mut effects);
+                self.advance(&mut effects);
+            }
+            Input::Steered(prompt) => self.steering.push(prompt),
+            Input::Cancel => self.cancel(&mut effects),
+        }
+        effects
+    }
+
+    fn request(&mut self, effects: &mut Vec<Effect>) {
+        self.draft = Draft { steered: std::mem::take(&mut self.steering), ..Draft::default() };
+        self.phase = Phase::Streaming;
+        if !self.draft.steered.is_empty() {
+            let delivered = self.draft.steered.iter().map(|prompt| prompt.id).collect();
+            effects.push(Effect::Delivered(delivered));
+        }
+        effects.push(Effect::Request);
+    }
+
+    fn delta(&mut self, delta: Delta, effects: &mut Vec<Effect>) {
+        if self.phase != Phase::Streaming {
+            return;
+        }
+        match delta {
+            Delta::Text(text) => {
+                self.draft.text.push_str(&text);
+                let message = self.draft.message.get_or_insert_with(|| self.ids.message()).clone();
+                effects.push(said(message, Role::Agent, text));
+            }
+            Delta::Thought(text) => {
+                self.draft.thought.push_str(&text);
+                let message =
+                    self.draft.thought_message.get_or_insert_with(|| self.ids.message()).clone();
+                effects.push(said(message, Role::Thought, text));
+            }
+            Delta::CallBegan { tool } => self.calls.began(&tool, effects),
+            Delta::End(reply) => self.replied(reply, effects),
+        }
+    }
+
+    fn replied(&mut self, reply: Reply, effects: &mut Vec<Effect>) {
+        self.tokens += reply.usage.input + reply.usage.output;
+        self.draft.usage = reply.usage;
+        self.draft.stop = Some(reply.stop);
+        self.draft.thoughts = reply.thoughts;
+        effects.push(Effect::Used(reply.usage));
+        self.calls.requested(reply.calls, effects);
+        self.phase = Phase::Calling;
+        self.advance(effects);
+    }
+
+    /// Begins what may begin; when every call is settled, the step is whole.
+    fn advance(&mut self, effects: &mut Vec<Effect>) {
+        if self.phase != Phase::Calling {
+            return;
+        }
+        if !self.cancelled {
+            self.calls.begin_ready(effects);
+        }
+        if self.calls.all_settled() {
+            let had_calls = self.finish_step(effects);
+            self.after_step(had_calls, effects);
+        }
+    }
+
+    /// Records the step; whether it had calls.
+    fn finish_step(&mut self, effects: &mut Vec<Effect>) -> bool {
+        let settled: Vec<Settled> = self.calls.take_settled();
+        let had_calls = !settled.is_empty();
+        let draft = std::mem::take(&mut self.draft);
+        let step = Arc::new(Step {
+            steered: draft.steered,
+            thought: draft.thought,
+            thought_message: draft.thought_message,
+            thoughts: draft.thoughts,
+            text: draft.text,
+            message: draft.message,
+            calls: settled,
+            usage: draft.usage,
+        });
+        self.draft.stop = draft.stop;
+        self.steps.push(step.clone());
+        effects.push(Effect::Step(step));
+        had_calls
+    }
+
+    fn after_step(&mut self, had_calls: bool, effects: &mut Vec<Effect>) {
+        let limit = Limit::reached(self);
+        match self.draft.stop {
+            _ if self.cancelled => self.end(End::Cancelled, effects),
+            Some(Stop::Refused) => self.end(End::Refused, effects),
+            Some(Stop::MaxTokens) if !had_calls => self.end(End::MaxTokens, effects),
+            _ if !had_calls && self.steering.is_empty() => self.end(End::Finished, effects),
+            _ => match limit {
+                None => self.request(effects),
+                Some(Limit::Steps) => {
+                    self.explain(
+                        &format!(
+                            "I stopped after {} requests to the model, the limit of one turn \
+                             (`turn.max_iterations`). Send a prompt such as `go on` to continue.",
+                            self.limits.max_steps
+                        ),
+                        effects,
+                    );
+                    self.end(End::MaxSteps, effects);
+                }
+                Some(Limit::Tokens) => {
+                    self.explain(
+                        &format!(
+                            "I stopped after {} tokens; the limit of one turn is {} \
+                             (`turn.max_tokens`). Send a prompt such as `go on` to continue.",
+                            self.tokens, self.limits.max_tokens
+                        ),
+                        effects,
+                    );
+                    self.end(End::MaxTokens, effects);
+                }
+            },
+        }
+    }
+
+    /// Tells the user why the turn ends, in a message of its own that the model does not see.
+    fn explain(&self, text: &str, effects: &mut Vec<Effect>) {
+        effects.push(said(self.ids.message(), Role::Agent, text.to_owned()));
+    }
+
+    fn broke(&mut self, error: &ModelError, effects: &mut Vec<Effect>) {
+        if self.phase != Phase::Streaming {
+            return;
+        }
+        self.calls.give_up("the reply broke off before the call was whole", effects);
+        self.finish_partial_step(effects);
+        if matches!(error, ModelError::Refused { .. }) {
+            return self.end(End::Refused, effects);
+        }
+        let refused_input = error.refuses_input();
+        self.over(Ended { result: Err(error.fault()), refused_input }, effects);
+    }
+
+    fn cancel(&mut self, effects: &mut Vec<Effect>) {
+        if self.cancelled {
+            return;
+        }
+        self.cancelled = true;
+        match self.phase {
+            Phase::Streaming => {
+                effects.push(Effect::DropStream);
+                self.calls.give_up("the user stopped the turn before the call was whole", effects);
+                self.finish_partial_step(effects);
+                self.end(End::Cancelled, effects);
+            }
+            Phase::Calling => {
+                self.calls.cancel(effects);
+                self.advance(effects);
+            }
+            Phase::Over => {}
+        }
+    }
+
+    /// Keeps what arrived of a reply that will not become whole. Prompts that its request carried stay
+    /// part of the conversation.
+    fn finish_partial_step(&mut self, effects: &mut Vec<Effect>) {
+        let empty = self.draft.text.is_empty()
+            && self.draft.thought.is_empty()
+            && self.draft.steered.is_empty();
+        if !empty {
+            self.finish_step(effects);
+        }
+    }
+
+    fn end(&mut self, end: End, effects: &mut Vec<Effect>) {
+        self.over(Ended { result: Ok(end), refused_input: false }, effects);
+    }
+
+    fn over(&mut self, ended: Ended, effects: &mut Vec<Effect>) {
+        self.phase = Phase::Over;
+        effects.push(Effect::End(ended));
+    }
+}
+
+enum Limit {
+    Steps,
+    Tokens,
+}
+
+impl Limit {
+    fn reached(turn: &TurnState) -> Option<Self> {
+        if turn.steps.len() >= turn.limits.max_steps as usize {
+            Some(Self::Steps)
+        } else if turn.tokens >= turn.limits.max_tokens {
+            Some(Self::Tokens)
+        } else {
+            None
+        }
+    }
+}
+
+fn said(message: MessageId, role: Role, text: String) -> Effect {
+    Effect::Emit(Event::Said { message, role, content: Content::Text { text } })
+}
+
+/// The fault of a turn that died of a defect of ours.
+pub fn defect() -> Ended {
+    let fault = Fault::new(Kind::Internal, "the turn ended because of a defect in Talaria")
+        .with_hint("The session goes on; the log has the details.");
+    Ended { result: Err(fault), refused_input: false }
+}
+
+/// The status that a client shows for an outcome.
+pub(super) fn status_of(outcome: &crate::transcript::Outcome) -> CallStatus {
+    use crate::transcript::Outcome;
+    match outcome {
+        Outcome::Done { .. } => CallStatus::Completed,
+        Outcome::Failed { .. } | Outcome::Denied { .. } | Outcome::Cancelled { .. } => {
+            CallStatus::Failed
+        }
+    }
+}
