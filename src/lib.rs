@@ -18,3 +18,5 @@ pub mod tools;
 pub mod context;
 pub mod turn;
 pub mod session;
+// Edges.
+pub mod acp;

@@ -1,0 +1,363 @@
+//! The method table. Nothing here waits: a request is answered at once, or handed to a session or a
+//! task that answers later. Notifications take effect in the order of arrival.
+
+use std::collections::HashMap;
+
+use agent_client_protocol::schema::ProtocolVersion;
+use agent_client_protocol::v1::schema as acp;
+use agent_client_protocol::{Client, ConnectionTo, Error};
+use serde::Serialize;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Services;
+use super::handler::{Answering, Table};
+use super::inbound::{
+    self, Features, error_of, invalid, not_initialized, parse, unknown_method, unknown_session,
+};
+use super::open::{self, NewSession, Place};
+use super::project::v1;
+use super::transport::Wire;
+use crate::config;
+use crate::event::Settings;
+use crate::fault::{Fault, Kind};
+use crate::ids::SessionId;
+use crate::model::catalog;
+use crate::model::provider::HttpClient;
+use crate::permission::Mode;
+use crate::session::{self, Answered, PromptWaiter, SessionHandle, Setting};
+use crate::transcript::End;
+
+/// The one authentication method: a key from the environment or the configuration.
+const AUTH_METHOD: &str = "configured-key";
+
+/// One connection's state.
+pub(super) struct Server {
+    services: Services,
+    wire: Wire,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    /// What the client can do; absent before `initialize`.
+    features: Option<Features>,
+    sessions: HashMap<String, SessionHandle>,
+    signed_out: bool,
+    http: Option<HttpClient>,
+}
+
+impl Server {
+    pub(super) fn new(
+        services: Services,
+        wire: Wire,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            services,
+            wire,
+            tasks,
+            stop,
+            features: None,
+            sessions: HashMap::new(),
+            signed_out: false,
+            http: None,
+        }
+    }
+
+    fn initialize(&mut self, request: &acp::InitializeRequest) -> acp::InitializeResponse {
+        self.features = Some(inbound::features(&request.client_capabilities));
+        if let Some(client) = &request.client_info {
+            tracing::info!(client = client.name, version = client.version, "a client connected");
+        }
+        let sessions = acp::SessionCapabilities::new()
+            .close(acp::SessionCloseCapabilities::new())
+            .additional_directories(acp::SessionAdditionalDirectoriesCapabilities::new());
+        let capabilities = acp::AgentCapabilities::new()
+            .prompt_capabilities(acp::PromptCapabilities::new().image(true).embedded_context(true))
+            .session_capabilities(sessions)
+            .auth(acp::AgentAuthCapabilities::new().logout(acp::LogoutCapabilities::new()));
+        let method =
+            acp::AuthMethodAgent::new(AUTH_METHOD, "Key from the environment or config.yaml")
+                .description(format!(
+                    "Reads `TALARIA_API_KEY` or `{}` again.",
+                    self.services.folders.config_file().display()
+                ));
+        acp::InitializeResponse::new(ProtocolVersion::V1)
+            .agent_capabilities(capabilities)
+            .auth_methods(vec![acp::AuthMethod::Agent(method)])
+            .agent_info(
+                acp::Implementation::new("talaria", self.services.version)
+                    .title("Talaria".to_owned()),
+            )
+    }
+
+    fn authenticate(
+        &mut self,
+        request: &acp::AuthenticateRequest,
+    ) -> Result<acp::AuthenticateResponse, Error> {
+        if &*request.method_id.0 != AUTH_METHOD {
+            return Err(invalid(&format!("the only authentication method is `{AUTH_METHOD}`")));
+        }
+        let resolved = config::load(&self.services.environment, &self.services.folders, None);
+        if let Some(fault) = &resolved.fault {
+            return Err(error_of(fault));
+        }
+        let http = self.http();
+        catalog::resolve(&resolved.config, &self.services.environment, &http)
+            .map_err(|fault| error_of(&fault))?;
+        self.signed_out = false;
+        Ok(acp::AuthenticateResponse::new())
+    }
+
+    /// The HTTP client. Its making begins with the first session, beside everything else: it takes
+    /// milliseconds that neither the start nor the first prompt should wait for.
+    fn http(&mut self) -> HttpClient {
+        self.http.get_or_insert_with(HttpClient::start).clone()
+    }
+
+    /// Talaria stores no credentials: it forgets that it may use those of the environment and the
+    /// configuration until the next `authenticate`, and stops what uses them.
+    fn logout(&mut self, _request: &acp::LogoutRequest) -> acp::LogoutResponse {
+        self.signed_out = true;
+        for session in self.sessions.values() {
+            session.cancel();
+        }
+        acp::LogoutResponse::new()
+    }
+
+    fn signed_in(&self) -> Result<(), Error> {
+        if self.signed_out {
+            let fault =
+                Fault::new(Kind::Auth, "you are logged out").with_hint("Authenticate first.");
+            return Err(error_of(&fault));
+        }
+        Ok(())
+    }
+
+    fn session(&mut self, id: &acp::SessionId) -> Result<SessionHandle, Error> {
+        match self.sessions.get(&*id.0) {
+            Some(session) if session.is_open() => Ok(session.clone()),
+            Some(_) => {
+                self.sessions.remove(&*id.0);
+                Err(unknown_session(id))
+            }
+            None => Err(unknown_session(id)),
+        }
+    }
+
+    fn new_session(
+        &mut self,
+        params: Value,
+        answering: Answering,
+        connection: &ConnectionTo<Client>,
+    ) {
+        let checked = parse::<acp::NewSessionRequest>("session/new", params).and_then(|request| {
+            self.signed_in()?;
+            open::check_folders(&request.cwd, &request.additional_directories)?;
+
+            Ok(request)
+        });
+        let request = match checked {
+            Ok(checked) => checked,
+            Err(error) => return answering.error(error),
+        };
+        let id = SessionId::fresh();
+        let (session, inbox) = session::handle();
+        // One whose opening failed is closed by itself.
+        self.sessions.retain(|_, session| session.is_open());
+        self.sessions.insert(id.to_string(), session.clone());
+        let new = NewSession {
+            id,
+            session,
+            inbox,
+            cwd: request.cwd,
+            additional: request.additional_directories,
+            mcp_servers: request.mcp_servers.len(),
+        };
+        let place = Place {
+            services: self.services.clone(),
+            http: self.http(),
+            connection: connection.clone(),
+            wire: self.wire.clone(),
+            features: self.features.unwrap_or_default(),
+            tasks: self.tasks.clone(),
+            stop: self.stop.clone(),
+        };
+        self.tasks.spawn(open::open(new, place, answering));
+    }
+
+    fn prompt(&mut self, params: Value, answering: Answering) {
+        let checked = parse::<acp::PromptRequest>("session/prompt", params).and_then(|request| {
+            let session = self.session(&request.session_id)?;
+            self.signed_in()?;
+            Ok((session, inbound::content(request.prompt)?))
+        });
+        let (session, content) = match checked {
+            Ok(checked) => checked,
+            Err(error) => return answering.error(error),
+        };
+        let cancellation = answering.cancellation();
+        let answered = CancellationToken::new();
+        let done = answered.clone().drop_guard();
+        let waiter = PromptWaiter {
+            reply: Box::new(move |answer| reply_prompt(answering, answer)),
+            open: Box::new((done, self.wire.open_prompt())),
+        };
+        let id = session.prompt(content, waiter);
+        self.tasks.spawn(async move {
+            tokio::select! {
+                () = answered.cancelled() => {}
+                () = cancellation.cancelled() => session.cancel_prompt(id).await,
+            }
+        });
+    }
+
+    fn close(&mut self, params: Value, answering: Answering) {
+        let session =
+            parse::<acp::CloseSessionRequest>("session/close", params).and_then(|request| {
+                let session = self.session(&request.session_id)?;
+                self.sessions.remove(&*request.session_id.0);
+                Ok(session)
+            });
+        match session {
+            Ok(session) => {
+                let reply = Box::new(move |()| answering.value(&acp::CloseSessionResponse::new()));
+                self.tasks.spawn(async move { session.close(reply).await });
+            }
+            Err(error) => answering.error(error),
+        }
+    }
+
+    fn set_mode(&mut self, params: Value, answering: Answering) {
+        let checked =
+            parse::<acp::SetSessionModeRequest>("session/set_mode", params).and_then(|request| {
+                let session = self.session(&request.session_id)?;
+                let mode: Mode =
+                    request.mode_id.0.parse().map_err(|message: String| invalid(&message))?;
+                Ok((session, mode))
+            });
+        match checked {
+            Ok((session, mode)) => session.set(
+                Setting::Mode(mode),
+                Box::new(move |set| {
+                    reply_set(answering, set, |_| acp::SetSessionModeResponse::new());
+                }),
+            ),
+            Err(error) => answering.error(error),
+        }
+    }
+
+    fn set_option(&mut self, params: Value, answering: Answering) {
+        let checked =
+            parse::<acp::SetSessionConfigOptionRequest>("session/set_config_option", params)
+                .and_then(|request| {
+                    let session = self.session(&request.session_id)?;
+                    Ok((session, setting(&request)?))
+                });
+        match checked {
+            Ok((session, setting)) => session.set(
+                setting,
+                Box::new(move |set| {
+                    reply_set(answering, set, |settings| {
+                        acp::SetSessionConfigOptionResponse::new(v1::options(settings))
+                    });
+                }),
+            ),
+            Err(error) => answering.error(error),
+        }
+    }
+}
+
+impl Table for Server {
+    fn request(
+        &mut self,
+        method: &str,
+        params: Value,
+        answering: Answering,
+        connection: &ConnectionTo<Client>,
+    ) {
+        // The SDK looks after this only for handlers of single methods.
+        if self.features.is_none() && method != "initialize" {
+            return answering.error(not_initialized());
+        }
+        match method {
+            // Answered now.
+            "initialize" => {
+                answer(answering, parse(method, params).map(|request| self.initialize(&request)));
+            }
+            "authenticate" => {
+                answer(
+                    answering,
+                    parse(method, params).and_then(|request| self.authenticate(&request)),
+                );
+            }
+            "logout" => {
+                answer(answering, parse(method, params).map(|request| self.logout(&request)));
+            }
+            // Sent to a session, which answers later.
+            "session/prompt" => self.prompt(params, answering),
+            "session/close" => self.close(params, answering),
+            "session/set_mode" => self.set_mode(params, answering),
+            "session/set_config_option" => self.set_option(params, answering),
+            // A task of its own.
+            "session/new" => self.new_session(params, answering, connection),
+            _ => answering.error(unknown_method(method)),
+        }
+    }
+
+    fn notification(&mut self, method: &str, params: Value) {
+        if method == "session/cancel" {
+            let Ok(cancel) = parse::<acp::CancelNotification>(method, params) else {
+                return tracing::warn!("a cancel could not be read");
+            };
+            if let Some(session) = self.sessions.get(&*cancel.session_id.0) {
+                session.cancel();
+            }
+        } else {
+            tracing::debug!(method, "a notification is not known");
+        }
+    }
+}
+
+fn setting(request: &acp::SetSessionConfigOptionRequest) -> Result<Setting, Error> {
+    let acp::SessionConfigOptionValue::ValueId { value } = &request.value else {
+        return Err(invalid("the value of this option is a text"));
+    };
+    let value: &str = &value.0;
+    match &*request.config_id.0 {
+        v1::MODE => Ok(Setting::Mode(value.parse().map_err(|message: String| invalid(&message))?)),
+        v1::MODEL => Ok(Setting::Model(value.to_owned())),
+        v1::THOUGHT => Ok(Setting::Thought(value.to_owned())),
+        _ => Err(invalid("the options are `mode`, `model` and `thought_level`")),
+    }
+}
+
+fn answer(answering: Answering, answer: Result<impl Serialize, Error>) {
+    match answer {
+        Ok(value) => answering.value(&value),
+        Err(error) => answering.error(error),
+    }
+}
+
+fn reply_set<T: Serialize>(
+    answering: Answering,
+    set: Result<Settings, Fault>,
+    response: impl FnOnce(&Settings) -> T,
+) {
+    match set {
+        Ok(settings) => answering.value(&response(&settings)),
+        Err(fault) => answering.error(error_of(&fault)),
+    }
+}
+
+fn reply_prompt(answering: Answering, answer: Answered) {
+    let reason = match answer {
+        Ok(End::Finished) => acp::StopReason::EndTurn,
+        Ok(End::MaxTokens) => acp::StopReason::MaxTokens,
+        Ok(End::MaxSteps) => acp::StopReason::MaxTurnRequests,
+        Ok(End::Refused) => acp::StopReason::Refusal,
+        Ok(End::Cancelled) => acp::StopReason::Cancelled,
+        Err(fault) => return answering.error(error_of(&fault)),
+    };
+    answering.value(&acp::PromptResponse::new(reason));
+}

@@ -1,0 +1,269 @@
+//! Events as ACP v1 updates, settings as options and modes.
+
+use agent_client_protocol::v1::schema as acp;
+
+use crate::event::{
+    CallContent, CallStatus, CallUpdate, CommandSpec, Event, PlanEntry, PlanPriority, PlanStatus,
+    Role, Settings, ThoughtLevel, ToolKind,
+};
+use crate::ids::MessageId;
+use crate::permission::{Answer, Grant, Mode};
+use crate::transcript::Content;
+
+/// Ids of the config options.
+pub(in crate::acp) const MODE: &str = "mode";
+pub(in crate::acp) const MODEL: &str = "model";
+pub(in crate::acp) const THOUGHT: &str = "thought_level";
+
+/// The updates that say an event, in order.
+pub(in crate::acp) fn updates(event: Event) -> Vec<acp::SessionUpdate> {
+    match event {
+        Event::Said { message, role, content } => vec![said(&message, role, content)],
+        Event::Call(update) => vec![call(update)],
+        Event::Plan(entries) => {
+            vec![acp::SessionUpdate::Plan(acp::Plan::new(
+                entries.into_iter().map(plan_entry).collect(),
+            ))]
+        }
+        Event::Usage(usage) => {
+            let cost = usage.cost.map(|amount| acp::Cost::new(amount, "USD"));
+            let update = acp::UsageUpdate::new(usage.used, usage.size).cost(cost);
+            vec![acp::SessionUpdate::UsageUpdate(update)]
+        }
+        Event::Title(title) => {
+            vec![acp::SessionUpdate::SessionInfoUpdate(acp::SessionInfoUpdate::new().title(title))]
+        }
+        Event::Commands(commands) => {
+            let commands = commands.iter().map(available).collect();
+            vec![acp::SessionUpdate::AvailableCommandsUpdate(acp::AvailableCommandsUpdate::new(
+                commands,
+            ))]
+        }
+        // Clients know one or the other; both are kept in step.
+        Event::Settings(settings) => vec![
+            acp::SessionUpdate::CurrentModeUpdate(acp::CurrentModeUpdate::new(settings.mode.id())),
+            acp::SessionUpdate::ConfigOptionUpdate(acp::ConfigOptionUpdate::new(options(
+                &settings,
+            ))),
+        ],
+    }
+}
+
+fn said(message: &MessageId, role: Role, content: Content) -> acp::SessionUpdate {
+    let id = acp::MessageId::new(message.as_str());
+    let chunk = acp::ContentChunk::new(block(content)).message_id(id);
+    match role {
+        Role::User => acp::SessionUpdate::UserMessageChunk(chunk),
+        Role::Agent => acp::SessionUpdate::AgentMessageChunk(chunk),
+        Role::Thought => acp::SessionUpdate::AgentThoughtChunk(chunk),
+    }
+}
+
+fn block(content: Content) -> acp::ContentBlock {
+    match content {
+        Content::Text { text } => acp::ContentBlock::Text(acp::TextContent::new(text)),
+        Content::Image { mime, data } => {
+            acp::ContentBlock::Image(acp::ImageContent::new(data, mime))
+        }
+        Content::Link { uri, name } => {
+            acp::ContentBlock::ResourceLink(acp::ResourceLink::new(name, uri))
+        }
+        Content::Resource { uri, text } => {
+            let contents = acp::TextResourceContents::new(text, uri);
+            acp::ContentBlock::Resource(acp::EmbeddedResource::new(
+                acp::EmbeddedResourceResource::TextResourceContents(contents),
+            ))
+        }
+    }
+}
+
+/// The first update of a call names its tool and creates it; all others are patches.
+fn call(update: CallUpdate) -> acp::SessionUpdate {
+    let Some(tool) = update.tool else {
+        return acp::SessionUpdate::ToolCallUpdate(call_patch(update));
+    };
+    let id = update.id.to_string();
+    let created = acp::ToolCall::new(id, update.title.unwrap_or_else(|| tool.clone()))
+        .name(tool)
+        .kind(update.kind.map_or(acp::ToolKind::Other, kind))
+        .status(update.status.map_or(acp::ToolCallStatus::Pending, status))
+        .content(
+            update.content.unwrap_or_default().into_iter().map(call_content).collect::<Vec<_>>(),
+        )
+        .locations(locations(update.locations.unwrap_or_default()))
+        .raw_input(update.input)
+        .raw_output(update.output);
+    acp::SessionUpdate::ToolCall(created)
+}
+
+/// A change of a call, also as a permission request shows it.
+pub(in crate::acp) fn call_patch(update: CallUpdate) -> acp::ToolCallUpdate {
+    let fields = acp::ToolCallUpdateFields::new()
+        .kind(update.kind.map(kind))
+        .status(update.status.map(status))
+        .title(update.title)
+        .content(
+            update.content.map(|content| content.into_iter().map(call_content).collect::<Vec<_>>()),
+        )
+        .locations(update.locations.map(locations))
+        .raw_input(update.input)
+        .raw_output(update.output);
+    acp::ToolCallUpdate::new(update.id.to_string(), fields)
+}
+
+fn call_content(content: CallContent) -> acp::ToolCallContent {
+    match content {
+        CallContent::Content(content) => {
+            acp::ToolCallContent::Content(acp::Content::new(block(content)))
+        }
+        CallContent::Diff { path, old, new } => {
+            acp::ToolCallContent::Diff(acp::Diff::new(path, new).old_text(old))
+        }
+        CallContent::Terminal(id) => {
+            acp::ToolCallContent::Terminal(acp::Terminal::new(id.to_string()))
+        }
+    }
+}
+
+fn locations(locations: Vec<crate::event::Location>) -> Vec<acp::ToolCallLocation> {
+    locations
+        .into_iter()
+        .map(|location| acp::ToolCallLocation::new(location.path).line(location.line))
+        .collect()
+}
+
+fn kind(kind: ToolKind) -> acp::ToolKind {
+    match kind {
+        ToolKind::Read => acp::ToolKind::Read,
+        ToolKind::Edit => acp::ToolKind::Edit,
+        ToolKind::Search => acp::ToolKind::Search,
+        ToolKind::Execute => acp::ToolKind::Execute,
+        ToolKind::Think => acp::ToolKind::Think,
+        ToolKind::Other => acp::ToolKind::Other,
+    }
+}
+
+fn status(status: CallStatus) -> acp::ToolCallStatus {
+    match status {
+        CallStatus::Pending => acp::ToolCallStatus::Pending,
+        CallStatus::InProgress => acp::ToolCallStatus::InProgress,
+        CallStatus::Completed => acp::ToolCallStatus::Completed,
+        CallStatus::Failed => acp::ToolCallStatus::Failed,
+    }
+}
+
+fn plan_entry(entry: PlanEntry) -> acp::PlanEntry {
+    let priority = match entry.priority {
+        PlanPriority::High => acp::PlanEntryPriority::High,
+        PlanPriority::Medium => acp::PlanEntryPriority::Medium,
+        PlanPriority::Low => acp::PlanEntryPriority::Low,
+    };
+    let status = match entry.status {
+        PlanStatus::Pending => acp::PlanEntryStatus::Pending,
+        PlanStatus::InProgress => acp::PlanEntryStatus::InProgress,
+        PlanStatus::Completed => acp::PlanEntryStatus::Completed,
+    };
+    acp::PlanEntry::new(entry.content, priority, status)
+}
+
+fn available(spec: &CommandSpec) -> acp::AvailableCommand {
+    let input = spec.hint.map(|hint| {
+        acp::AvailableCommandInput::Unstructured(acp::UnstructuredCommandInput::new(hint))
+    });
+    acp::AvailableCommand::new(spec.name, spec.description).input(input)
+}
+
+/// The session's options, whole: mode, model, thought level.
+pub(in crate::acp) fn options(settings: &Settings) -> Vec<acp::SessionConfigOption> {
+    let modes: Vec<_> = Mode::ALL
+        .into_iter()
+        .map(|mode| {
+            acp::SessionConfigSelectOption::new(mode.id(), mode.title())
+                .description(mode.description().to_owned())
+        })
+        .collect();
+    let offered: Vec<_> = settings
+        .models
+        .iter()
+        .map(|model| acp::SessionConfigSelectOption::new(model.clone(), model.clone()))
+        .collect();
+    let level_choices: Vec<_> = ThoughtLevel::ALL
+        .into_iter()
+        .map(|level| acp::SessionConfigSelectOption::new(level.id(), title(level)))
+        .collect();
+    vec![
+        option(
+            MODE,
+            "Mode",
+            acp::SessionConfigOptionCategory::Mode,
+            (settings.mode.id().to_owned(), modes),
+        ),
+        option(
+            MODEL,
+            "Model",
+            acp::SessionConfigOptionCategory::Model,
+            (settings.model.clone(), offered),
+        ),
+        option(
+            THOUGHT,
+            "Thinking",
+            acp::SessionConfigOptionCategory::ThoughtLevel,
+            (settings.thought.id().to_owned(), level_choices),
+        ),
+    ]
+}
+
+fn option(
+    id: &'static str,
+    name: &str,
+    category: acp::SessionConfigOptionCategory,
+    (current, choices): (String, Vec<acp::SessionConfigSelectOption>),
+) -> acp::SessionConfigOption {
+    let select = acp::SessionConfigSelect::new(current, choices);
+    acp::SessionConfigOption::new(id, name, acp::SessionConfigKind::Select(select))
+        .category(category)
+}
+
+fn title(level: ThoughtLevel) -> &'static str {
+    match level {
+        ThoughtLevel::Auto => "Automatic",
+        ThoughtLevel::Low => "Low",
+        ThoughtLevel::Medium => "Medium",
+        ThoughtLevel::High => "High",
+    }
+}
+
+/// The same modes for clients that know no options.
+pub(in crate::acp) fn modes(settings: &Settings) -> acp::SessionModeState {
+    let available = Mode::ALL
+        .into_iter()
+        .map(|mode| {
+            acp::SessionMode::new(mode.id(), mode.title())
+                .description(mode.description().to_owned())
+        })
+        .collect();
+    acp::SessionModeState::new(settings.mode.id(), available)
+}
+
+/// What a permission dialog offers; "always" says what it covers.
+pub(in crate::acp) fn choices(grant: &Grant) -> Vec<acp::PermissionOption> {
+    Answer::OFFERED
+        .into_iter()
+        .filter_map(|answer| {
+            let (name, kind) = match answer {
+                Answer::AllowOnce => ("Allow".to_owned(), acp::PermissionOptionKind::AllowOnce),
+                Answer::AllowAlways => (
+                    format!("Always allow {} in this session", grant.label),
+                    acp::PermissionOptionKind::AllowAlways,
+                ),
+                Answer::RejectOnce => ("Reject".to_owned(), acp::PermissionOptionKind::RejectOnce),
+                Answer::RejectAlways => (
+                    format!("Always reject {} in this session", grant.label),
+                    acp::PermissionOptionKind::RejectAlways,
+                ),
+                Answer::Unanswered => return None,
+            };
+            Some(acp::PermissionOption::new(answer.id(), name, kind))
+        })
+        .collect()
+}
