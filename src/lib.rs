@@ -20,3 +20,6 @@ pub mod turn;
 pub mod session;
 // Edges.
 pub mod acp;
+pub mod headless;
+pub mod app;
+pub mod cli;

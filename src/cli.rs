@@ -1,0 +1,75 @@
+//! The command line: one file for each subcommand. It chooses and prints.
+
+pub mod config;
+pub mod doctor;
+pub mod drive;
+pub mod run;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::app::{App, VERSION, block_on};
+use crate::config::{Environment, Resolved};
+use crate::model::catalog;
+use crate::model::provider::HttpClient;
+
+/// An agent for editors, over the Agent Client Protocol.
+#[derive(Debug, Parser)]
+#[command(name = "talaria", version = VERSION, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve an editor on standard input and output (the default when standard input is no terminal)
+    Acp,
+    /// Send one prompt and show the conversation
+    Run(run::RunArgs),
+    /// Play conversation scripts against an ACP agent
+    Drive(drive::DriveArgs),
+    /// Show the configuration
+    Config(config::ConfigArgs),
+    /// Check the set-up
+    Doctor(doctor::DoctorArgs),
+}
+
+/// Runs what the command line asks for.
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Some(Command::Run(args)) => block_on(async { Ok(run::run(args).await) }),
+        Some(Command::Drive(args)) => block_on(async { Ok(drive::run(args).await) }),
+        Some(Command::Config(args)) => {
+            config::run(&args, &Environment::read(), &mut std::io::stdout().lock())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Command::Doctor(args)) => doctor(&args),
+        None if std::io::stdin().is_terminal() => {
+            Cli::command().print_help()?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(Command::Acp) | None => serve(),
+    }
+}
+
+fn serve() -> anyhow::Result<ExitCode> {
+    App::read().serve()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn doctor(args: &doctor::DoctorArgs) -> anyhow::Result<ExitCode> {
+    let environment = Environment::read();
+    let model = |resolved: &Resolved| {
+        if let Some(fault) = &resolved.fault {
+            return Err(fault.clone());
+        }
+        // Nothing is sent, so the client is never waited for.
+        let http = HttpClient::start();
+        catalog::resolve(&resolved.config, &environment, &http).map(|choice| choice.name)
+    };
+    let health = doctor::run(args, &environment, model, &mut std::io::stdout().lock())?;
+    Ok(if health == doctor::Health::Bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}

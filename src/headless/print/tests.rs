@@ -1,0 +1,109 @@
+//! Tests of the printer: updates go in, text or lines of JSON come out.
+
+use expect_test::{Expect, expect};
+
+use super::*;
+
+fn check(format: Format, updates: &[Value], expected: &Expect) {
+    let mut out = Vec::new();
+    let mut printer = Printer::new(&mut out, format);
+    for update in updates {
+        printer.update(update, &|_| None).expect("writes");
+    }
+    printer.result(&Ok(json!({"stopReason": "end_turn"}))).expect("writes");
+    printer.usage().expect("writes");
+    expected.assert_eq(&String::from_utf8(out).expect("text"));
+}
+
+fn said(kind: &str, text: &str) -> Value {
+    json!({"sessionUpdate": kind, "content": {"type": "text", "text": text}})
+}
+
+#[test]
+fn a_conversation_is_readable() {
+    let updates = [
+        said("agent_thought_chunk", "Hm\nyes"),
+        said("agent_message_chunk", "Hel"),
+        said("agent_message_chunk", "lo\u{1b}[2J"),
+        json!({"sessionUpdate": "tool_call", "toolCallId": "c1", "title": "Edit a", "kind": "edit",
+            "status": "pending"}),
+        json!({"sessionUpdate": "tool_call_update", "toolCallId": "c1", "status": "in_progress"}),
+        json!({"sessionUpdate": "tool_call_update", "toolCallId": "c1", "status": "completed",
+            "content": [{"type": "diff", "path": "/a", "oldText": "one\ntwo\n", "newText": "one\n2\n"}]}),
+        json!({"sessionUpdate": "tool_call", "toolCallId": "c2", "title": "make", "kind": "execute",
+            "status": "failed", "content": [{"type": "content",
+            "content": {"type": "text", "text": "```\nno rule\n```"}}]}),
+        json!({"sessionUpdate": "plan", "entries": [{"content": "Rest", "status": "in_progress"}]}),
+        json!({"sessionUpdate": "usage_update", "used": 1200, "size": 200_000,
+            "cost": {"amount": 0.5, "currency": "USD"}}),
+    ];
+    check(
+        Format::Plain,
+        &updates,
+        &expect![[r#"
+            · Hm
+            · yes
+            Hello[2J
+            ● Edit a … done
+                  one
+                - two
+                + 2
+            ● make … failed
+                no rule
+              [>] Rest
+            1 200 of 200 000 tokens, 0.5000 USD
+        "#]],
+    );
+}
+
+#[test]
+fn json_has_a_line_for_each_update() {
+    let update = json!({"sessionUpdate": "agent_message_chunk"});
+    check(
+        Format::Json,
+        &[update],
+        &expect![[r#"
+            {"sessionUpdate":"agent_message_chunk"}
+            {"stopReason":"end_turn"}
+        "#]],
+    );
+}
+
+#[test]
+fn a_running_call_is_shown_on_a_terminal_and_replaced() {
+    let call = |id: &str, status: &str| json!({"sessionUpdate": "tool_call", "toolCallId": id, "title": id, "status": status});
+    check(
+        Format::Coloured,
+        &[
+            call("a", "in_progress"),
+            call("b", "in_progress"),
+            call("b", "completed"),
+            call("a", "completed"),
+        ],
+        &expect![[
+            "\u{1b}[36m● a\u{1b}[0m … \r\u{1b}[2K\u{1b}[36m● b\u{1b}[0m … \r\u{1b}[2K\u{1b}[36m● b\u{1b}[0m … done\n\u{1b}[36m● a\u{1b}[0m … done\n"
+        ]],
+    );
+}
+
+#[test]
+fn a_thought_is_dimmed_and_ends() {
+    check(
+        Format::Coloured,
+        &[said("agent_thought_chunk", "Hm"), said("agent_message_chunk", "Hi")],
+        &expect![["\u{1b}[2mHm\u{1b}[0m\nHi\n"]],
+    );
+}
+
+#[test]
+fn an_error_is_written_for_programs_only() {
+    for (format, written) in [
+        (Format::Plain, ""),
+        (Format::Json, "{\"error\":{\"code\":-32603,\"message\":\"gone\",\"data\":null}}\n"),
+    ] {
+        let mut out = Vec::new();
+        let mut printer = Printer::new(&mut out, format);
+        printer.result(&Err(RpcError::new(-32603, "gone"))).expect("writes");
+        assert_eq!(String::from_utf8(out).expect("text"), written);
+    }
+}
