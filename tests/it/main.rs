@@ -1,0 +1,30 @@
+//! The integration tests, one binary: they talk to the built binary as an editor does.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::needless_pass_by_value,
+    clippy::disallowed_methods,
+    unreachable_pub,
+    reason = "a test fails by panicking, starts processes and reads the environment as a user does, and builds a value where it hands it over"
+)]
+
+mod support;
+
+mod calls;
+mod cancel;
+mod drive;
+mod editor_host;
+mod files;
+mod fuzz_lines;
+mod handshake;
+mod model;
+mod options;
+mod permission;
+mod prompt;
+mod run;
+mod sessions;
+mod steer;
+mod tidy;
+mod transport;

@@ -1,0 +1,6 @@
+//! Checklist 1 to 16: the pipe and JSON-RPC.
+
+mod end;
+mod lines;
+mod requests;
+mod secrets;
