@@ -1,0 +1,252 @@
+"""A chat through the client of the official Python SDK, with the scripted model.
+
+Started by python-sdk.sh. Prints one row of a Markdown table for each check; exits with 1 if one failed.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+import acp
+from acp import schema
+
+AGENT = os.environ["TALARIA"]
+PATIENCE = 20
+
+SCRIPT = """\
+when prompt "chat"
+  think "Let me see."
+  say "Hello, "
+  say "editor."
+  usage input=100 output=5
+
+when prompt "work"
+  say "I will read."
+  call read {"path": "notes.txt"}
+then
+  call edit {"path": "notes.txt", "old_text": "helo", "new_text": "hello"}
+then
+  call terminal {"command": "cat notes.txt && exit 3"}
+then
+  say "Done: ${outcome}"
+
+when prompt "for ever"
+  repeat 100000 "more " every 20ms
+"""
+
+
+class Editor(acp.Client):
+    """An editor whose buffers are its own: what is on the disk is older."""
+
+    def __init__(self) -> None:
+        self.buffers: dict[str, str] = {}
+        self.updates: list = []
+        self.asked: list = []
+        self.reads: list[str] = []
+        self.terminals: dict[str, asyncio.subprocess.Process] = {}
+        self.outputs: dict[str, bytes] = {}
+        self.released: list[str] = []
+        self.came = asyncio.Event()
+
+    async def session_update(self, session_id, update, **kwargs):
+        self.updates.append(update)
+        self.came.set()
+
+    async def request_permission(self, session_id, tool_call, options, **kwargs):
+        self.asked.append(tool_call)
+        allow = next(option for option in options if option.kind == "allow_once")
+        outcome = schema.AllowedOutcome(outcome="selected", option_id=allow.option_id)
+        return schema.RequestPermissionResponse(outcome=outcome)
+
+    async def read_text_file(self, session_id, path, line=None, limit=None, **kwargs):
+        self.reads.append(path)
+        lines = self.buffers[path].splitlines(keepends=True)
+        first = (line or 1) - 1
+        last = None if limit is None else first + limit
+        return schema.ReadTextFileResponse(content="".join(lines[first:last]))
+
+    async def write_text_file(self, session_id, path, content, **kwargs):
+        self.buffers[path] = content
+        Path(path).write_text(content)
+        return schema.WriteTextFileResponse()
+
+    async def create_terminal(self, session_id, command, args=None, env=None, cwd=None, **kwargs):
+        process = await asyncio.create_subprocess_exec(
+            command,
+            *(args or []),
+            cwd=cwd,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+        terminal = f"term-{len(self.terminals) + 1}"
+        self.terminals[terminal] = process
+        return schema.CreateTerminalResponse(terminal_id=terminal)
+
+    async def wait_for_terminal_exit(self, session_id, terminal_id, **kwargs):
+        output, _ = await self.terminals[terminal_id].communicate()
+        self.outputs[terminal_id] = output
+        return schema.WaitForTerminalExitResponse(exit_code=self.terminals[terminal_id].returncode)
+
+    async def terminal_output(self, session_id, terminal_id, **kwargs):
+        code = self.terminals[terminal_id].returncode
+        status = None if code is None else schema.TerminalExitStatus(exit_code=code)
+        output = self.outputs.get(terminal_id, b"").decode()
+        return schema.TerminalOutputResponse(output=output, truncated=False, exit_status=status)
+
+    async def kill_terminal(self, session_id, terminal_id, **kwargs):
+        os.killpg(self.terminals[terminal_id].pid, signal.SIGKILL)
+        return schema.KillTerminalResponse()
+
+    async def release_terminal(self, session_id, terminal_id, **kwargs):
+        self.released.append(terminal_id)
+        return schema.ReleaseTerminalResponse()
+
+    def of(self, kind):
+        return [update for update in self.updates if update.session_update == kind]
+
+    def text(self, kind="agent_message_chunk"):
+        return "".join(update.content.text for update in self.of(kind))
+
+    def statuses(self):
+        """The last status of each call, by the call's title or kind."""
+        last = {}
+        for update in self.updates:
+            if update.session_update in ("tool_call", "tool_call_update") and update.status:
+                last[update.tool_call_id] = update.status
+        return list(last.values())
+
+
+def check(holds, what):
+    if not holds:
+        raise AssertionError(what)
+
+
+async def chat(agent, editor, session):
+    answer = await agent.prompt(session_id=session, prompt=[acp.text_block("chat")])
+    check(answer.stop_reason == "end_turn", answer)
+    check(editor.text() == "Hello, editor.", editor.text())
+    check(editor.text("agent_thought_chunk") == "Let me see.", editor.text("agent_thought_chunk"))
+    check(all(update.message_id for update in editor.of("agent_message_chunk")), "chunks have message ids")
+    check(editor.of("usage_update"), "usage was told")
+    check(editor.of("available_commands_update"), "commands were told")
+    return "text, thought, usage and commands"
+
+
+async def work(agent, editor, session, notes):
+    editor.updates.clear()
+    answer = await agent.prompt(session_id=session, prompt=[acp.text_block("work")])
+    check(answer.stop_reason == "end_turn", answer)
+    check(editor.reads and set(editor.reads) == {str(notes)}, editor.reads)
+    check(notes.read_text() == "hello from a buffer\n", notes.read_text())
+    check(len(editor.asked) == 2, editor.asked)
+    kinds = [start.kind for start in editor.of("tool_call")]
+    check(kinds == ["read", "edit", "execute"], kinds)
+    check(editor.statuses() == ["completed", "completed", "failed"], editor.statuses())
+    contents = [
+        content
+        for update in editor.updates
+        for content in (getattr(update, "content", None) or [])
+        if update.session_update.startswith("tool_call")
+    ]
+    diffs = [content for content in contents if content.type == "diff"]
+    check(diffs and diffs[-1].new_text == "hello from a buffer\n", diffs)
+    shown = [content.terminal_id for content in contents if content.type == "terminal"]
+    check(set(shown) == {"term-1"}, shown)
+    check(editor.released == ["term-1"], editor.released)
+    check("hello from a buffer" in editor.text() and "3" in editor.text(), editor.text())
+    return "read and write through the client, edit and command after permission, in the client's terminal"
+
+
+async def cancel(agent, editor, session):
+    editor.updates.clear()
+    prompt = asyncio.create_task(agent.prompt(session_id=session, prompt=[acp.text_block("for ever")]))
+    while len(editor.of("agent_message_chunk")) < 5:
+        editor.came.clear()
+        await editor.came.wait()
+    await agent.cancel(session_id=session)
+    answer = await prompt
+    check(answer.stop_reason == "cancelled", answer)
+    return "the prompt answers `cancelled`"
+
+
+async def close(agent, session):
+    await agent.close_session(session_id=session)
+    try:
+        await agent.prompt(session_id=session, prompt=[acp.text_block("chat")])
+    except acp.RequestError as error:
+        check(error.code == -32002, error)
+        return "the session is unknown afterwards"
+    raise AssertionError("a closed session took a prompt")
+
+
+async def play(folder):
+    work_folder = folder / "work"
+    work_folder.mkdir()
+    (folder / "home").mkdir()
+    (folder / "model.script").write_text(SCRIPT)
+    notes = work_folder / "notes.txt"
+    notes.write_text("old\n")
+    editor = Editor()
+    editor.buffers[str(notes)] = "helo from a buffer\n"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "TALARIA_HOME": str(folder / "home"),
+        "TALARIA_MODEL": f"scripted:{folder / 'model.script'}",
+    }
+    failed = False
+
+    async def row(name, checked):
+        nonlocal failed
+        try:
+            result = await asyncio.wait_for(checked, PATIENCE)
+        except Exception as error:  # noqa: BLE001, every failure is a row
+            failed = True
+            result = f"**FAILED**: {type(error).__name__}: {error}".replace("\n", " ").replace("|", "/")
+        print(f"| python-sdk | {name} | {result} |", flush=True)
+        return result
+
+    async with acp.spawn_agent_process(editor, AGENT, "acp", env=environment) as (agent, process):
+        session = None
+
+        async def initialize():
+            files = schema.FileSystemCapabilities(read_text_file=True, write_text_file=True)
+            answer = await agent.initialize(
+                protocol_version=acp.PROTOCOL_VERSION,
+                client_capabilities=schema.ClientCapabilities(fs=files, terminal=True),
+                client_info=schema.Implementation(name="python-sdk", version="1"),
+            )
+            check(answer.protocol_version == acp.PROTOCOL_VERSION, answer)
+            check(answer.agent_info.name == "talaria", answer)
+            return f"version {answer.protocol_version}"
+
+        async def new_session():
+            nonlocal session
+            answer = await agent.new_session(cwd=str(work_folder), mcp_servers=[])
+            session = answer.session_id
+            modes = [mode.id for mode in answer.modes.available_modes]
+            check("ask" in modes, modes)
+            return f"modes {', '.join(modes)}"
+
+        await row("initialize", initialize())
+        await row("new session", new_session())
+        await row("a chat", chat(agent, editor, session))
+        await row("read, edit, run", work(agent, editor, session, notes))
+        await row("cancel", cancel(agent, editor, session))
+        await row("close", close(agent, session))
+    await row("end of input", ended(process))
+    return failed
+
+
+async def ended(process):
+    check(await process.wait() == 0, f"exit code {process.returncode}")
+    return "the process ends with 0"
+
+
+with tempfile.TemporaryDirectory() as folder:
+    sys.exit(1 if asyncio.run(play(Path(folder).resolve())) else 0)
