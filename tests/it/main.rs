@@ -14,6 +14,7 @@ mod support;
 
 mod calls;
 mod cancel;
+mod chat;
 mod drive;
 mod editor_host;
 mod files;
