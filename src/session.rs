@@ -59,6 +59,17 @@ pub enum Outgoing {
     Closed(Option<Reply<()>>),
 }
 
+/// Where a session's words go: the edge's side of it. The actor calls it itself, since each task between
+/// the model and the wire costs a piece of text a wake-up.
+pub trait Outlet: Send + Sync + 'static {
+    /// Waits until one more event may be said; false when nobody listens any more. What is no event is
+    /// said without asking.
+    fn ready(&self) -> impl Future<Output = bool> + Send;
+
+    /// Says something, without waiting; false when nobody listens any more.
+    fn say(&mut self, outgoing: Outgoing) -> bool;
+}
+
 /// A change of a setting, by a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Setting {

@@ -5,16 +5,15 @@ use std::collections::HashMap;
 
 use agent_client_protocol::v1::schema as acp;
 use agent_client_protocol::{Client, ConnectionTo, Error, RequestCancellationHandle};
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::project::v1;
 use super::transport::Wire;
-use crate::event::Question;
+use crate::event::{Event, Question};
 use crate::ids::CallId;
 use crate::permission::Answer;
-use crate::session::{Outgoing, SessionHandle};
+use crate::session::{Outgoing, Outlet, SessionHandle};
 
 /// The way from one session to the client.
 pub(super) struct Flow {
@@ -23,10 +22,15 @@ pub(super) struct Flow {
     pub(super) wire: Wire,
     pub(super) session: SessionHandle,
     pub(super) tasks: TaskTracker,
+    pub(super) questions: Questions,
 }
 
+/// The permission requests that wait for the client.
+#[derive(Default)]
+pub(super) struct Questions(HashMap<CallId, Asked>);
+
 /// A permission request that the client has not answered.
-struct Asked {
+pub(super) struct Asked {
     request: RequestCancellationHandle,
     withdrawn: CancellationToken,
 }
@@ -41,45 +45,48 @@ impl Asked {
     }
 }
 
-impl Flow {
-    /// Runs until the session is over or the client is gone.
-    pub(super) async fn run(self, mut outgoing: mpsc::Receiver<Outgoing>) {
-        let mut questions: HashMap<CallId, Asked> = HashMap::new();
-        while let Some(item) = outgoing.recv().await {
-            match item {
-                Outgoing::Event(event) => {
-                    for update in v1::updates(event) {
-                        if !self.wire.permit_update().await {
-                            return;
-                        }
-                        let notification = acp::SessionNotification::new(self.id.clone(), update);
-                        if self.connection.send_notification(notification).is_err() {
-                            return;
-                        }
-                    }
+impl Outlet for Flow {
+    async fn ready(&self) -> bool {
+        self.wire.permit_update().await
+    }
+
+    fn say(&mut self, outgoing: Outgoing) -> bool {
+        match outgoing {
+            Outgoing::Event(event) => return self.update(event),
+            Outgoing::Answered { reply, answer } => reply(answer),
+            Outgoing::Set { reply, answer } => reply(answer),
+            Outgoing::Ask(question) => {
+                self.questions.0.retain(|_, asked| !asked.withdrawn.is_cancelled());
+                let asked = self.ask(question.clone());
+                self.questions.0.insert(question.call.id, asked);
+            }
+            Outgoing::Withdraw(call) => {
+                if let Some(asked) = self.questions.0.remove(&call) {
+                    asked.withdraw();
                 }
-                Outgoing::Answered { reply, answer } => reply(answer),
-                Outgoing::Set { reply, answer } => reply(answer),
-                Outgoing::Ask(question) => {
-                    questions.retain(|_, asked| !asked.withdrawn.is_cancelled());
-                    questions.insert(question.id().clone(), self.ask(question));
+            }
+            Outgoing::Closed(reply) => {
+                for asked in self.questions.0.values() {
+                    asked.withdraw();
                 }
-                Outgoing::Withdraw(call) => {
-                    if let Some(asked) = questions.remove(&call) {
-                        asked.withdraw();
-                    }
-                }
-                Outgoing::Closed(reply) => {
-                    for asked in questions.values() {
-                        asked.withdraw();
-                    }
-                    if let Some(reply) = reply {
-                        reply(());
-                    }
-                    return;
+                if let Some(reply) = reply {
+                    reply(());
                 }
             }
         }
+        true
+    }
+}
+
+impl Flow {
+    /// Sends the updates of an event, for which one permit was taken.
+    fn update(&self, event: Event) -> bool {
+        let updates = v1::updates(event);
+        self.wire.took_permits(updates.len());
+        updates.into_iter().all(|update| {
+            let notification = acp::SessionNotification::new(self.id.clone(), update);
+            self.connection.send_notification(notification).is_ok()
+        })
     }
 
     /// Sends the request now and waits for its answer elsewhere.

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Services;
 use super::client::EditorHost;
-use super::flow::Flow;
+use super::flow::{Flow, Questions};
 use super::handler::Answering;
 use super::inbound::{Features, error_of, invalid};
 use super::project::v1;
@@ -99,18 +99,19 @@ pub(super) async fn open(new: NewSession, place: Place, answering: Answering) {
         response = response.meta(meta);
     }
     answering.value(&response);
-    let outgoing = session::start(opening, new.inbox, &place.tasks, place.stop.child_token());
-    if new.session.opened().is_err() {
-        tracing::warn!("a session ended while it was opened");
-    }
+    let session = new.session.clone();
     let flow = Flow {
         id: session_id,
         connection: place.connection,
         wire: place.wire,
         session: new.session,
         tasks: place.tasks.clone(),
+        questions: Questions::default(),
     };
-    place.tasks.spawn(flow.run(outgoing));
+    session::start(opening, new.inbox, flow, &place.tasks, place.stop.child_token());
+    if session.opened().is_err() {
+        tracing::warn!("a session ended while it was opened");
+    }
 }
 
 struct Prepared {

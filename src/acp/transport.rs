@@ -33,6 +33,8 @@ const STACK: usize = 256 * 1024;
 #[derive(Clone)]
 pub(super) struct Wire {
     updates: Arc<Semaphore>,
+    /// Updates that were sent beyond their permits.
+    debt: Arc<AtomicUsize>,
     owed: Arc<Owed>,
     /// Fires when the client can no longer be reached.
     pub(super) broken: CancellationToken,
@@ -51,12 +53,31 @@ impl Wire {
         }
     }
 
+    /// Says how many updates were sent for one permit; each gives one back when it is written.
+    pub(super) fn took_permits(&self, updates: usize) {
+        match updates.checked_sub(1) {
+            None => self.updates.add_permits(1),
+            Some(more) => {
+                self.debt.fetch_add(more, Ordering::SeqCst);
+            }
+        }
+    }
+
     /// A prompt is open until the guard is dropped: its answer may take for ever, so it is not one of
     /// the short requests that the reader waits for.
     pub(super) fn open_prompt(&self) -> OpenPrompt {
         self.owed.prompts.fetch_add(1, Ordering::SeqCst);
         self.owed.changed.notify_waiters();
         OpenPrompt { owed: self.owed.clone() }
+    }
+}
+
+impl Wire {
+    /// How much of the debt `updates` written updates pay.
+    fn settle(&self, updates: usize) -> usize {
+        let take = |debt: usize| (debt > 0).then(|| debt.saturating_sub(updates));
+        let owed = self.debt.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take);
+        owed.map_or(0, |debt| debt.min(updates))
     }
 }
 
@@ -134,6 +155,7 @@ pub(super) fn start(
 ) -> std::io::Result<Transport> {
     let wire = Wire {
         updates: Arc::new(Semaphore::new(UPDATES)),
+        debt: Arc::default(),
         owed: Arc::default(),
         broken: CancellationToken::new(),
     };
@@ -213,7 +235,7 @@ fn write_lines(mut output: impl Write, mut texts: mpsc::Receiver<Written>, wire:
         if batch.capacity() > 4 * WRITE_BATCH {
             batch = String::new();
         }
-        wire.updates.add_permits(updates);
+        wire.updates.add_permits(updates - wire.settle(updates));
         for _ in 0..responses {
             wire.owed.answered();
         }

@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::handle::{Inbox, Message};
 use super::outbox::Outbox;
 use super::state::{Effect, Initial, Input, SessionState};
-use super::{Outgoing, PromptWaiter, Reply, Setting};
+use super::{Outgoing, Outlet, PromptWaiter, Reply, Setting};
 use crate::clock;
 use crate::event::Settings;
 use crate::fault::Fault;
@@ -24,8 +24,6 @@ use crate::turn::{self, Environment, Running, Start, TurnInput, TurnSaid};
 const UNREAD_BYTES: usize = 1024 * 1024;
 /// Clients learn of a session by its response; what follows waits this long (zed#60199).
 const SETTLE: Duration = Duration::from_millis(50);
-/// Outgoing things that the edge holds before they are on the wire.
-const OUTGOING: usize = 16;
 
 /// What a session is opened with.
 pub struct Opening {
@@ -35,14 +33,14 @@ pub struct Opening {
     pub version: &'static str,
 }
 
-/// Starts the actor; what it says comes out of the receiver. `stop` ends it as a close does.
+/// Starts the actor; what it says goes to `outlet`. `stop` ends it as a close does.
 pub fn start(
     opening: Opening,
     inbox: Inbox,
+    outlet: impl Outlet,
     tasks: &TaskTracker,
     stop: CancellationToken,
-) -> mpsc::Receiver<Outgoing> {
-    let (outgoing, received) = mpsc::channel(OUTGOING);
+) {
     let initial = Initial {
         settings: opening.settings,
         busy: opening.environment.config.session.busy,
@@ -57,7 +55,7 @@ pub fn start(
         choice,
         published,
         outbox: Outbox::default(),
-        outgoing,
+        outlet,
         turn: None,
         to_turn: VecDeque::new(),
         waiters: HashMap::new(),
@@ -68,16 +66,15 @@ pub fn start(
         tasks: tasks.clone(),
     };
     tasks.spawn(actor.run(inbox, stop));
-    received
 }
 
-struct Actor {
+struct Actor<O> {
     state: SessionState,
     environment: Arc<Environment>,
     choice: Arc<Choice>,
     published: watch::Sender<turn::Settings>,
     outbox: Outbox,
-    outgoing: mpsc::Sender<Outgoing>,
+    outlet: O,
     turn: Option<Running>,
     /// What the turn has not taken yet.
     to_turn: VecDeque<TurnInput>,
@@ -100,12 +97,13 @@ enum Woke {
     Stop,
 }
 
-impl Actor {
+impl<O: Outlet> Actor<O> {
     async fn run(mut self, inbox: Inbox, stop: CancellationToken) {
         let Inbox { mut messages, mut cancels } = inbox;
         let mut open = true;
         let mut cancellable = true;
         while !(self.over && self.outbox.is_empty()) {
+            let needs_room = self.outbox.begins_with_event();
             let room = self.outbox.bytes() < UNREAD_BYTES || self.state.is_cancelling();
             // Cancel first, then what the client takes and says, the turn last.
             let woke = tokio::select! {
@@ -115,15 +113,10 @@ impl Actor {
                     Woke::Cancel(*cancels.borrow_and_update())
                 }
                 () = stop.cancelled(), if open => Woke::Stop,
-                permit = self.outgoing.reserve(), if !self.outbox.is_empty() => match permit {
-                    Ok(permit) => {
-                        if let Some(item) = self.outbox.pop() {
-                            permit.send(item);
-                        }
-                        Woke::Handled
-                    }
-                    Err(_) => Woke::ClientGone,
-                },
+                listens = ready(&self.outlet, needs_room), if !self.outbox.is_empty() => {
+                    let said = listens && self.outbox.pop().is_none_or(|item| self.outlet.say(item));
+                    if said { Woke::Handled } else { Woke::ClientGone }
+                }
                 message = messages.recv(), if open => Woke::Message(message),
                 () = clock::sleep_until(self.settle_at), if self.settle_at.is_some() => Woke::Settle,
                 woke = attend(&mut self.turn, &mut self.to_turn, room) => woke,
@@ -278,6 +271,11 @@ fn turn_settings(state: &SessionState, choice: &Arc<Choice>) -> turn::Settings {
         choice: choice.clone(),
         thought: state.settings().thought,
     }
+}
+
+/// Waits until the first thing that waits may be said; false when nobody listens.
+async fn ready(outlet: &impl Outlet, needs_room: bool) -> bool {
+    !needs_room || outlet.ready().await
 }
 
 /// Gives the turn what it has not taken yet, or takes what it says where there is `room` for that. Waits

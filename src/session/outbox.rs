@@ -24,6 +24,11 @@ impl Outbox {
         self.items.is_empty()
     }
 
+    /// Whether what comes next is an event.
+    pub(super) fn begins_with_event(&self) -> bool {
+        matches!(self.items.front(), Some(Outgoing::Event(_)))
+    }
+
     /// Bytes of text that wait, roughly.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
