@@ -46,7 +46,7 @@ const CHECKS: [Check; 11] = [
     ("100 000 unknown requests, not read at first", lines::unknown_and_unread),
     ("200 000 blank lines and unknown notifications", lines::nothing_to_answer),
     ("10 000 sessions opened and closed", sessions::opened_and_closed),
-    ("1 000 sessions open at once, ten times", sessions::open_at_once),
+    ("1 000 sessions open at once, again and again", sessions::open_at_once),
     ("1 000 sessions with a prompt each", sessions::prompted),
     ("200 000 chunks, not read at first, scripted", flood::scripted),
     ("200 000 chunks, not read at first, over HTTP", flood::over_http),

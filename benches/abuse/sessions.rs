@@ -31,14 +31,16 @@ pub(crate) fn opened_and_closed() -> String {
     left(&agent, begin) + &survived(&mut agent, &home)
 }
 
-/// The second thousand takes the memory that the first gave back, even where the system does not get it.
+/// Later thousands take the memory that earlier ones gave back, even where the system does not get it: the
+/// allocator needs some rounds to level off, so the second half is compared.
 pub(crate) fn open_at_once() -> String {
+    const ROUNDS: usize = 40;
     let home = Home::new();
     let mut agent = home.scripted(SCRIPT);
     agent.initialize();
     let begin = rss_kib(agent.pid());
     let mut after = Vec::new();
-    for _ in 0..10 {
+    for _ in 0..ROUNDS {
         let sessions: Vec<String> = (0..10).flat_map(|_| open(&mut agent, &home, BATCH)).collect();
         if after.is_empty() {
             after.push(rss_kib(agent.pid()));
@@ -49,11 +51,11 @@ pub(crate) fn open_at_once() -> String {
         after.push(rss_kib(agent.pid()));
     }
     let last = after[after.len() - 1];
-    assert!(last <= after[1] + LEFT_KIB, "memory after each thousand: {after:?} KiB");
+    assert!(last <= after[1 + ROUNDS / 2] + LEFT_KIB, "memory after each thousand: {after:?} KiB");
     let each = (after[0] - begin) / 1000;
     // Their number decides about the memory here, so the limit of the other checks says nothing.
     works(&mut agent, &home);
-    format!("{each} KiB for each, {} MiB after ten times", last.div_ceil(1024))
+    format!("{each} KiB for each, {} MiB after {ROUNDS} times", last.div_ceil(1024))
 }
 
 pub(crate) fn prompted() -> String {
