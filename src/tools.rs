@@ -225,10 +225,14 @@ impl Toolbox {
             Arc::new(terminal::Terminal { default_timeout: settings.terminal_timeout }),
             Arc::new(plan::Plan),
         ];
-        let tools: Arc<[Arc<dyn Tool>]> =
-            all.into_iter().filter(|tool| !settings.disabled.contains(&tool.spec().name)).collect();
-        let specs = tools.iter().map(|tool| tool.spec()).collect();
-        Self { tools, specs }
+        // Once for each tool: a schema is made anew each time.
+        let (tools, specs): (Vec<Arc<dyn Tool>>, Vec<ToolSpec>) = all
+            .into_iter()
+            .map(|tool| (tool.spec(), tool))
+            .filter(|(spec, _)| !settings.disabled.contains(&spec.name))
+            .map(|(spec, tool)| (tool, spec))
+            .unzip();
+        Self { tools: tools.into(), specs: specs.into() }
     }
 
     pub fn specs(&self) -> Arc<[ToolSpec]> {
