@@ -78,9 +78,12 @@ pub(super) async fn open(new: NewSession, place: Place, answering: Answering) {
     let prepared = match prepared {
         Ok(Ok(prepared)) => prepared,
         Ok(Err(fault)) => return answering.error(error_of(&fault)),
-        Err(_) => {
-            return answering
-                .error(error_of(&Fault::new(Kind::Internal, "the session could not be opened")));
+        Err(error) => {
+            tracing::error!(%error, "a session could not be opened");
+            return answering.error(error_of(
+                &Fault::new(Kind::Internal, "the session could not be opened")
+                    .with_hint("Try again; the log has the details."),
+            ));
         }
     };
     let session_id = acp::SessionId::new(new.id.as_str());

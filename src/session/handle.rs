@@ -64,7 +64,8 @@ pub enum NotTaken {
 impl NotTaken {
     pub fn fault(self) -> Fault {
         match self {
-            Self::Closed => Fault::new(Kind::User, "the session is closed"),
+            Self::Closed => Fault::new(Kind::User, "the session is closed")
+                .with_hint("Start a new one with `session/new`."),
             Self::Busy => Fault::new(Kind::User, "too many requests wait for this session")
                 .with_hint("Wait for some answers first."),
         }
