@@ -154,7 +154,6 @@ impl Server {
         let checked = parse::<acp::NewSessionRequest>("session/new", params).and_then(|request| {
             self.signed_in()?;
             open::check_folders(&request.cwd, &request.additional_directories)?;
-
             Ok(request)
         });
         let request = match checked {

@@ -70,9 +70,7 @@ impl Wire {
         self.owed.changed.notify_waiters();
         OpenPrompt { owed: self.owed.clone() }
     }
-}
 
-impl Wire {
     /// How much of the debt `updates` written updates pay.
     fn settle(&self, updates: usize) -> usize {
         let take = |debt: usize| (debt > 0).then(|| debt.saturating_sub(updates));
