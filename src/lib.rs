@@ -11,6 +11,7 @@ pub mod transcript;
 pub mod event;
 // Abilities, one outside thing each.
 pub mod config;
+pub mod redact;
 pub mod log;
 pub mod model;
 pub mod tools;

@@ -1,6 +1,7 @@
 //! The wire trace: each line of the protocol in `wire.log`, shortened and without secrets, for someone
 //! who looks into a misunderstanding between Talaria and an editor. Off, it costs a comparison.
 
+use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use serde_json::Value;
 
 use crate::clock::{Clock, Timestamp};
 use crate::config::{Folders, Secret};
+use crate::redact::{Mask, Spared};
 
 const FILE_NAME: &str = "wire.log";
 const OLD_FILE_NAME: &str = "wire.log.1";
@@ -26,8 +28,6 @@ const WAITING_LINES: usize = 1_024;
 const WAITING_BYTES: usize = 8 * 1024 * 1024;
 /// Characters of a text that are kept.
 const TEXT_CAP: usize = 2_000;
-/// A shorter key is a stand-in such as `none` for a server that wants any.
-const SHORTEST_KEY: usize = 8;
 /// What a secret's key contains, in lower case and without `-` and `_`.
 const SECRET_KEYS: [&str; 7] =
     ["authorization", "apikey", "token", "password", "secret", "cookie", "credential"];
@@ -192,70 +192,50 @@ fn push_line(buffer: &mut Vec<u8>, line: &Line, mask: &Mask, dropped: u64) {
         Direction::ToEditor => "←",
     };
     let text = match &line.text {
-        Some(text) => mask.redacted(text),
+        Some(text) => redacted(text, mask),
         None => format!("({} bytes, too long for the trace)", line.bytes),
     };
     buffer.extend_from_slice(format!("{} {arrow} {text}\n", line.at).as_bytes());
 }
 
-/// Takes secrets out of lines.
-struct Mask {
-    keys: Vec<Secret>,
+/// The line without secrets and with long texts cut. What is not JSON is not shown: nobody knows what it
+/// holds.
+fn redacted(line: &str, mask: &Mask) -> String {
+    let Ok(mut value) = serde_json::from_str::<Value>(line) else {
+        return format!("({} bytes that are not JSON)", line.len());
+    };
+    redact(&mut value, mask);
+    // Once more for the names of fields, and for what lies in more than one text.
+    let line = value.to_string();
+    match mask.hide_in_json(&line, Spared::Names) {
+        Cow::Borrowed(_) => line,
+        Cow::Owned(line) => line,
+    }
 }
 
-impl Mask {
-    /// The longer keys first: one may be the beginning of another.
-    fn new(keys: &[Secret]) -> Self {
-        let long = |key: &&Secret| key.reveal().len() >= SHORTEST_KEY;
-        let mut keys: Vec<Secret> = keys.iter().filter(long).cloned().collect();
-        keys.sort_by_key(|key| std::cmp::Reverse(key.reveal().len()));
-        Self { keys }
-    }
-
-    /// The line without secrets and with long texts cut. What is not JSON is not shown: nobody knows
-    /// what it holds.
-    fn redacted(&self, line: &str) -> String {
-        let Ok(mut value) = serde_json::from_str::<Value>(line) else {
-            return format!("({} bytes that are not JSON)", line.len());
-        };
-        self.redact(&mut value);
-        // Once more for the names of fields.
-        let mut line = value.to_string();
-        self.hide_keys(&mut line);
-        line
-    }
-
-    fn redact(&self, value: &mut Value) {
-        match value {
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
-            Value::String(text) => {
-                // Before the cut, which could leave half a key.
-                self.hide_keys(text);
-                if let Some((end, _)) = text.char_indices().nth(TEXT_CAP) {
-                    text.truncate(end);
-                    text.push('…');
-                }
+fn redact(value: &mut Value, mask: &Mask) {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        Value::String(text) => {
+            // Before the cut, which could leave half a key.
+            if let Cow::Owned(hidden) = mask.hide(text) {
+                *text = hidden;
             }
-            Value::Array(items) => items.iter_mut().for_each(|item| self.redact(item)),
-            Value::Object(fields) => {
-                // A name beside a value, as in a list of variables or headers.
-                let names_secret =
-                    fields.get("name").and_then(Value::as_str).is_some_and(is_secret);
-                for (key, value) in fields {
-                    if is_secret(key) || names_secret && key == "value" {
-                        hide(value);
-                    } else {
-                        self.redact(value);
-                    }
-                }
+            if let Some((end, _)) = text.char_indices().nth(TEXT_CAP) {
+                text.truncate(end);
+                text.push('…');
             }
         }
-    }
-
-    fn hide_keys(&self, text: &mut String) {
-        for key in &self.keys {
-            if text.contains(key.reveal()) {
-                *text = text.replace(key.reveal(), "(key)");
+        Value::Array(items) => items.iter_mut().for_each(|item| redact(item, mask)),
+        Value::Object(fields) => {
+            // A name beside a value, as in a list of variables or headers.
+            let names_secret = fields.get("name").and_then(Value::as_str).is_some_and(is_secret);
+            for (key, value) in fields {
+                if is_secret(key) || names_secret && key == "value" {
+                    hide(value);
+                } else {
+                    redact(value, mask);
+                }
             }
         }
     }
@@ -284,7 +264,7 @@ mod tests {
     #[test]
     fn secrets_are_left_out_and_long_texts_cut() {
         let mask = Mask::new(&[]);
-        let check = |line: &str, expected: &str| assert_eq!(mask.redacted(line), expected);
+        let check = |line: &str, expected: &str| assert_eq!(redacted(line, &mask), expected);
         check(
             r#"{"params":{"API-Key":"k","accessToken":["k"],"env":[{"name":"A","value":"k"}],"max_tokens":7}}"#,
             r#"{"params":{"API-Key":"…","accessToken":"…","env":"…","max_tokens":7}}"#,
@@ -296,7 +276,7 @@ mod tests {
         );
         check("token=abc", "(9 bytes that are not JSON)");
         let long = format!(r#""{}""#, "ä".repeat(3_000));
-        assert_eq!(mask.redacted(&long).chars().count(), TEXT_CAP + 3);
+        assert_eq!(redacted(&long, &mask).chars().count(), TEXT_CAP + 3);
     }
 
     #[test]
@@ -305,9 +285,9 @@ mod tests {
         let mask = Mask::new(&keys);
         let line = r#"{"command":"curl -H 'Bearer sk-test-0123456' none","sk-test-0123":["sk-test-\u0030123."]}"#;
         let expected = r#"{"command":"curl -H 'Bearer (key)' none","(key)":["(key)."]}"#;
-        assert_eq!(mask.redacted(line), expected);
+        assert_eq!(redacted(line, &mask), expected);
         let long = format!(r#""{}sk-test-0123456""#, "x".repeat(TEXT_CAP - 5));
-        assert!(!mask.redacted(&long).contains("sk-"));
+        assert!(!redacted(&long, &mask).contains("sk-"));
     }
 
     #[test]
