@@ -5,14 +5,17 @@
 pub mod ids;
 pub mod clock;
 pub mod wildcard;
+pub mod letters;
 pub mod fault;
 pub mod permission;
 pub mod transcript;
 pub mod event;
+pub mod known;
 // Abilities, one outside thing each.
 pub mod config;
 pub mod redact;
 pub mod log;
+pub mod store;
 pub mod model;
 pub mod tools;
 // Behaviour.

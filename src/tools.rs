@@ -2,7 +2,6 @@
 //! judges a call. Tools never ask the user and know nothing of ACP.
 
 pub mod host;
-pub mod known;
 pub mod local;
 pub mod permission;
 pub mod roots;
@@ -37,13 +36,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::event::{CallContent, CallUpdate, Location, PlanEntry, ToolKind};
 use crate::ids::CallId;
+use crate::known::{Known, Seen};
 use crate::model::ToolSpec;
 use crate::permission::Grant;
 use crate::transcript::Outcome;
 use host::Host;
-use known::{Known, Seen};
 use permission::Policy;
 use roots::Roots;
+
+pub use files::fenced;
 
 /// What a tool does to the world; it decides order and defaults of permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

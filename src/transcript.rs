@@ -42,6 +42,8 @@ impl Content {
 /// What the user sent: answered once, shown under its message id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prompt {
+    /// Known in the process that took the prompt; elsewhere a prompt is named by its message.
+    #[serde(skip)]
     pub id: PromptId,
     pub message: MessageId,
     pub content: Vec<Content>,
@@ -141,17 +143,116 @@ pub struct Usage {
     pub cached: u64,
 }
 
+/// What the model wrote, shared: it may be long, and the turn, its session and the journal each have it.
+#[derive(Clone, PartialEq, Eq, Default)]
+#[expect(clippy::rc_buffer, reason = "it grows while only the turn has it")]
+pub struct Text(Arc<String>);
+
+impl Text {
+    /// Copies what is there if anybody else has it by now.
+    pub fn push_str(&mut self, more: &str) {
+        Arc::make_mut(&mut self.0).push_str(more);
+    }
+
+    // `Deref` gives `is_empty` of `str`; serde wants a path.
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl std::ops::Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Text {
+    fn from(text: String) -> Self {
+        Self(Arc::new(text))
+    }
+}
+
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+impl std::fmt::Debug for Text {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Debug::fmt(&**self, f)
+    }
+}
+
+impl Serialize for Text {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self::from)
+    }
+}
+
+/// What a model request cost, next to its tokens.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Spent {
+    pub model: String,
+    /// The model's context, in tokens.
+    pub window: u64,
+    /// US dollars; absent where the price is not configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
+}
+
+/// What the model said to one request, before the calls that it asks for have outcomes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Reply {
+    /// Prompts that reached the turn while it ran, seen by this request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steered: Vec<MessageId>,
+    /// The reasoning as it was shown.
+    #[serde(default, skip_serializing_if = "Text::is_empty")]
+    pub thought: Text,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thought_message: Option<MessageId>,
+    /// The reasoning that the provider wants back with the next request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub thoughts: Vec<Thought>,
+    #[serde(default, skip_serializing_if = "Text::is_empty")]
+    pub text: Text,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<MessageId>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<Call>,
+    #[serde(default)]
+    pub usage: Usage,
+}
+
+impl Reply {
+    /// The step that it becomes with the prompts that its request carried and the outcomes of its calls.
+    pub fn into_step(self, steered: Vec<Prompt>, calls: Vec<Settled>) -> Step {
+        let Self { steered: _, thought, thought_message, thoughts, text, message, calls: _, usage } =
+            self;
+        Step { steered, thought, thought_message, thoughts, text, message, calls, usage }
+    }
+}
+
 /// One model request and the calls that it asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Step {
     /// Prompts that reached the turn while it ran, seen by this step's request.
     pub steered: Vec<Prompt>,
     /// The reasoning as it was shown.
-    pub thought: String,
+    pub thought: Text,
     pub thought_message: Option<MessageId>,
     /// The reasoning that the provider wants back with the next request.
     pub thoughts: Vec<Thought>,
-    pub text: String,
+    pub text: Text,
     pub message: Option<MessageId>,
     pub calls: Vec<Settled>,
     pub usage: Usage,
@@ -180,6 +281,8 @@ pub enum Over {
     Ended {
         end: End,
     },
+    /// The process that ran it ended.
+    Interrupted,
     /// It could not go on; the text is what the user was told.
     Failed {
         message: String,

@@ -17,7 +17,7 @@ use crate::fault::Fault;
 use crate::ids::{CallId, IdSource, PromptId};
 use crate::model::catalog::Choice;
 use crate::permission::{Answer, Mode, Rule};
-use crate::tools::known::Known;
+use crate::known::Known;
 use crate::transcript::{End, Prompt, Step, Turn, Usage};
 
 pub use run::{Environment, Running, spawn};

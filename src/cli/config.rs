@@ -180,6 +180,8 @@ mod tests {
               max_iterations: 250
               max_tokens: 20000000
             instructions: null
+            store:
+              enabled: true
             log:
               level: info
               wire: false

@@ -25,6 +25,8 @@ pub struct Config {
     pub turn: TurnSection,
     /// Text that is added to the system prompt.
     pub instructions: Option<String>,
+    /// The sessions that are kept.
+    pub store: StoreSection,
     /// The log file.
     pub log: LogSection,
 }
@@ -150,6 +152,21 @@ impl Default for TurnSection {
     }
 }
 
+/// The sessions that are kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct StoreSection {
+    /// Whether sessions are written to `talaria.db` in the state folder, so that they can be listed and
+    /// loaded later. Read when Talaria starts.
+    pub enabled: bool,
+}
+
+impl Default for StoreSection {
+    fn default() -> Self {
+        Self { enabled: true }
+    }
+}
+
 /// The log file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -157,9 +174,10 @@ pub struct LogSection {
     /// What is written: `error`, `warn`, `info`, `debug`, `trace`, or directives such as
     /// `talaria=debug`. `TALARIA_LOG` overrides it.
     pub level: String,
-    /// Also writes each line of the protocol to `wire.log` beside the log. The configured keys and the
-    /// values of fields such as `env`, `headers` or `token` are left out; prompts, commands and what
-    /// they print are written as they are, so look at the file before you pass it on.
+    /// Also writes each line of the protocol to `wire.log` beside the log. The configured keys, what has
+    /// the shape of a well-known kind of key, and the values of fields such as `env`, `headers` or
+    /// `token` are left out; prompts, commands and what they print are otherwise written as they are,
+    /// so look at the file before you pass it on.
     pub wire: bool,
 }
 

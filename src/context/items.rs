@@ -49,7 +49,7 @@ fn push_step(items: &mut Vec<Item>, step: &Step) {
     }
     let calls = step.calls.iter().map(|settled| settled.call.clone()).collect();
     let thoughts = step.thoughts.clone();
-    items.push(Item::Assistant { thoughts, text: step.text.clone(), calls });
+    items.push(Item::Assistant { thoughts, text: step.text.to_string(), calls });
     if !step.calls.is_empty() {
         let outcomes = step
             .calls

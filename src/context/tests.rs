@@ -22,10 +22,10 @@ fn prompt(id: u64, text: &str) -> Prompt {
 fn step(text: &str, calls: &[&str]) -> Step {
     Step {
         steered: Vec::new(),
-        thought: String::new(),
+        thought: "".into(),
         thought_message: None,
         thoughts: Vec::new(),
-        text: text.to_owned(),
+        text: text.into(),
         message: None,
         calls: calls
             .iter()

@@ -14,7 +14,7 @@ use crate::event::{CallStatus, CallUpdate, Event, Question, Role, Settings, Thou
 use crate::fault::{Fault, Kind};
 use crate::ids::{CallId, IdSource, MessageId, PromptId};
 use crate::permission::{Answer, Mode, Rule};
-use crate::tools::known::Known;
+use crate::known::Known;
 use crate::transcript::{Content, End, Entry, Over, Prompt, Transcript, Turn};
 use crate::turn::{Ended, TurnSaid};
 

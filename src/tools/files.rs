@@ -229,7 +229,7 @@ pub(super) fn size(bytes: u64) -> String {
 }
 
 /// `text` in a Markdown fence that it cannot close.
-pub(super) fn fenced(text: &str) -> String {
+pub fn fenced(text: &str) -> String {
     let longest = text.split(|char| char != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
     format!("{fence}\n{}\n{fence}", text.trim_end_matches('\n'))

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 
 use super::files::{current, cut, locate, read_grant, size, unless_cancelled};
 use super::input::Fields;
-use super::known::Known;
 use super::{Access, Context, Effect, Prepared, Ran, Tool, Touch};
 use crate::event::{CallContent, Location, ToolKind};
+use crate::known::Known;
 use crate::model::ToolSpec;
 use crate::transcript::{Content, Outcome};
 

@@ -9,12 +9,12 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::known::Known;
 use super::local::Local;
 use super::roots::Roots;
 use super::{Context, Prepared, Progress, Ran, Tool};
 use crate::event::CallUpdate;
 use crate::ids::CallId;
+use crate::known::Known;
 
 /// A work folder `work` in a temporary folder, and what a call in it is given.
 pub(super) struct Desk {

@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use super::diff::{Change, compare};
 use super::files::{CHANGED, Stop, compute, current, locate, store, unless_cancelled, write_grant};
 use super::input::Fields;
-use super::known::Known;
 use super::{Access, Context, Effect, Prepared, Ran, Tool, Touch};
 use crate::event::{Location, ToolKind};
+use crate::known::Known;
 use crate::model::ToolSpec;
 use crate::transcript::Outcome;
 

@@ -22,7 +22,7 @@ use crate::ids::CallId;
 use crate::model::catalog::Choice;
 use crate::model::{Delta, Deltas, ModelError, Request};
 use crate::tools::host::Host;
-use crate::tools::known::Seen;
+use crate::known::Seen;
 use crate::tools::permission::{self, Policy, Verdict};
 use crate::tools::roots::Roots;
 use crate::tools::{Context, Prepared, Progress, Ran, Toolbox, Touch};

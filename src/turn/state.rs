@@ -216,10 +216,10 @@ impl TurnState {
         let draft = std::mem::take(&mut self.draft);
         let step = Arc::new(Step {
             steered: draft.steered,
-            thought: draft.thought,
+            thought: draft.thought.into(),
             thought_message: draft.thought_message,
             thoughts: draft.thoughts,
-            text: draft.text,
+            text: draft.text.into(),
             message: draft.message,
             calls: settled,
             usage: draft.usage,

@@ -10,7 +10,7 @@ use source::{Source, code_only};
 
 /// Words, the places that may use them, and what to do elsewhere. A place is a path under `src/`
 /// without `.rs`; it stands for its folder too.
-const CONFINED: [(&[&str], &[&str], &str); 6] = [
+const CONFINED: [(&[&str], &[&str], &str); 7] = [
     (
         &["agent_client_protocol"],
         &["acp", "headless", "agents"],
@@ -20,6 +20,11 @@ const CONFINED: [(&[&str], &[&str], &str); 6] = [
         &["genai"],
         &["model"],
         "the providers' types stay in `model`: use `model::Request` and `Delta`",
+    ),
+    (
+        &["rusqlite"],
+        &["store", "tasks/engine"],
+        "the engine of the database stays in `store`: ask it for what you need, in types of ours",
     ),
     (
         &["std::fs", "tokio::fs"],

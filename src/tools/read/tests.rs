@@ -10,9 +10,9 @@ use std::sync::Arc;
 
 use super::Read;
 use crate::event::Location;
+use crate::known::Known;
 use crate::tools::Tool as _;
 use crate::tools::host::{Command, Finished, Host, HostError, Watch};
-use crate::tools::known::Known;
 use crate::tools::test_support::Desk;
 use crate::transcript::{Content, Outcome};
 

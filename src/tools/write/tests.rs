@@ -5,8 +5,8 @@ use serde_json::json;
 
 use super::Write;
 use crate::event::{CallContent, Location};
+use crate::known::Known;
 use crate::tools::edit::Edit;
-use crate::tools::known::Known;
 use crate::tools::read::Read;
 use crate::tools::test_support::Desk;
 use crate::tools::{Effect, Tool};

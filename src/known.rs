@@ -6,15 +6,19 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// What the model knows of files, by their path (absolute, links resolved).
 pub type Seen = Arc<HashMap<PathBuf, Known>>;
 
 /// What the model knows of a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Known {
     /// Of the whole content, as bytes.
+    #[serde(with = "hexadecimal")]
     hash: u128,
     /// The lines that it was not shown, counted from 0, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     missing: Vec<Range<usize>>,
 }
 
@@ -59,6 +63,22 @@ impl Known {
             .filter(|lines| !lines.is_empty())
             .collect();
         Self { missing, ..self }
+    }
+}
+
+/// JSON has no integers of 128 bits.
+mod hexadecimal {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(hash: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{hash:032x}"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<u128, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        u128::from_str_radix(&text, 16).map_err(de::Error::custom)
     }
 }
 
