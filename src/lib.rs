@@ -17,6 +17,7 @@ pub mod redact;
 pub mod log;
 pub mod store;
 pub mod model;
+pub mod tasks;
 pub mod tools;
 // Behaviour.
 pub mod context;

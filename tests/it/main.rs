@@ -17,6 +17,7 @@ mod cancel;
 mod chat;
 mod drive;
 mod editor_host;
+mod engine;
 mod files;
 mod fuzz_lines;
 mod handshake;
