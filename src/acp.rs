@@ -1,6 +1,7 @@
 //! The Agent Client Protocol on one side, session handles on the other. It translates and decides
-//! nothing: `transport` guards the pipe, `handler` and `dispatch` find the method, `inbound` and `project` convert,
-//! `flow` brings a session's words to the client in order, `client` is the editor's files and terminals.
+//! nothing: `transport` guards the pipe, `handler` and `dispatch` find the method, `setup` and `stored` serve those
+//! of sessions that last, `inbound` and `project` convert, `open` and `replay` bring a session to life, `flow` brings
+//! its words to the client in order, `client` is the editor's files and terminals.
 
 pub mod lines;
 
@@ -12,6 +13,10 @@ mod handler;
 mod inbound;
 mod open;
 mod project;
+mod replay;
+mod sessions;
+mod setup;
+mod stored;
 mod transport;
 
 use std::io::{Read, Write};
@@ -22,18 +27,27 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{Environment, Folders};
+use crate::event::Event;
 use crate::log::WireTrace;
+use crate::store::Store;
 
 /// How long open prompts may take to end when the client has gone.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How long what was said then may take to be written.
 const LAST_LINES: Duration = Duration::from_millis(500);
 
+/// The `update` objects that say an event, in order: for who shows a stored session.
+pub fn updates_of(event: Event) -> Vec<serde_json::Value> {
+    let updates = project::v1::updates(event);
+    updates.iter().filter_map(|update| serde_json::to_value(update).ok()).collect()
+}
+
 /// What the server needs of the process.
 #[derive(Clone)]
 pub struct Services {
     pub environment: Environment,
     pub folders: Folders,
+    pub store: Store,
     pub version: &'static str,
 }
 
@@ -51,6 +65,7 @@ pub async fn serve(
     let tasks = TaskTracker::new();
     let broken = wire.broken.clone();
     let sessions_stop = CancellationToken::new();
+    let store = services.store.clone();
     let server = dispatch::Server::new(services, wire, tasks.clone(), sessions_stop.clone());
     let connection =
         Agent.v1().name("talaria").with_handler(handler::Handler::new(server)).connect_to(channel);
@@ -62,6 +77,8 @@ pub async fn serve(
             () = stop.cancelled() => {}
         }
         ending.cancel();
+        // Before the sessions are given back, so that another process waits for them.
+        store.ending();
         sessions_stop.cancel();
         tasks.close();
         if tokio::time::timeout(LAST_WORDS, tasks.wait()).await.is_err() {

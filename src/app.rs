@@ -8,8 +8,10 @@ use anyhow::Context as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::acp::{self, Services};
+use crate::clock::Clock;
 use crate::config::{self, Environment, Folders, Resolved};
 use crate::log;
+use crate::store::{self, Store, StoreGuard};
 
 /// The version in `Cargo.toml`; `--version`, `initialize` and `/version` say the same.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -44,8 +46,13 @@ impl App {
         }
         tracing::info!(version = VERSION, "started");
         let trace = guard.wire();
-        let services =
-            Services { environment: self.environment, folders: self.folders, version: VERSION };
+        let (store, store_guard) = open_store(&self.folders, &self.resolved);
+        let services = Services {
+            environment: self.environment,
+            folders: self.folders,
+            store,
+            version: VERSION,
+        };
         let result = block_on(async move {
             let stop = CancellationToken::new();
             let signalled = stop.clone();
@@ -55,10 +62,21 @@ impl App {
                 () = cancel_on_signal(signalled) => Ok(()),
             }
         });
+        drop(store_guard);
         tracing::info!("ended");
         drop(guard);
         result
     }
+}
+
+/// The store as the configuration wants it. Nothing is opened yet.
+pub fn open_store(folders: &Folders, resolved: &Resolved) -> (Store, Option<StoreGuard>) {
+    if !resolved.config.store.enabled {
+        return (Store::off(), None);
+    }
+    let settings = store::Settings { folder: folders.state.clone(), clock: Clock::real() };
+    let (store, guard) = Store::start(settings);
+    (store, Some(guard))
 }
 
 /// Runs `future` on a runtime of its own.

@@ -4,13 +4,16 @@
 
 mod actor;
 mod commands;
+mod flow;
 mod handle;
 mod ledger;
 mod outbox;
 mod questions;
+pub mod restore;
 mod state;
 #[cfg(test)]
 mod tests;
+mod written;
 
 use std::any::Any;
 
@@ -50,6 +53,11 @@ pub enum Outgoing {
     Set {
         reply: Reply<Result<Settings, Fault>>,
         answer: Result<Settings, Fault>,
+    },
+    /// The title as it is kept now, or why it was not taken.
+    Titled {
+        reply: Reply<Result<String, Fault>>,
+        answer: Result<String, Fault>,
     },
     /// The user is to decide.
     Ask(Question),

@@ -43,6 +43,8 @@ use crate::redact::Mask;
 
 pub use batches::Batches;
 pub use examine::{Examined, database_path, examine};
+#[cfg(test)]
+pub(crate) use journal::scripted::Disk;
 pub use journal::{Journal, Progress, Seq};
 pub(crate) use lease::{OwnerId, Owners};
 pub use record::{Opened, Record, TitleBy};

@@ -3,7 +3,9 @@
 //! editor: everything goes to the session as `TurnSaid`.
 
 mod calls;
+mod go;
 mod run;
+mod spent;
 mod state;
 #[cfg(test)]
 mod tests;
@@ -11,15 +13,15 @@ mod tests;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::Price;
-use crate::event::{Event, Question, ThoughtLevel};
+use crate::event::{CallUpdate, Event, Question, ThoughtLevel};
 use crate::fault::Fault;
-use crate::ids::{CallId, IdSource, PromptId};
+use crate::ids::{CallId, IdSource, MessageId, PromptId};
+use crate::known::Known;
 use crate::model::catalog::Choice;
 use crate::permission::{Answer, Mode, Rule};
-use crate::known::Known;
-use crate::transcript::{End, Prompt, Step, Turn, Usage};
+use crate::transcript::{End, Outcome, Prompt, Reply, Spent, Step, Turn};
 
+pub use go::{Go, Gone};
 pub use run::{Environment, Running, spawn};
 pub use state::defect;
 
@@ -61,24 +63,40 @@ pub enum TurnSaid {
     Withdraw(CallId),
     /// These prompts are in the request that was sent now.
     Delivered(Vec<PromptId>),
-    /// A model request ended and cost this much.
-    Used(Spent),
+    /// The model's words to a request are whole, or as whole as they become: then `spent` is absent.
+    Replied {
+        reply: Reply,
+        spent: Option<Spent>,
+    },
+    /// What a call shows, before it is asked for or begins.
+    Described(CallUpdate),
+    /// A call goes on when all that was said before is told: then its tool may ask the client for
+    /// something.
+    WhenTold(Go),
+    /// The same for a call that may change something and begins then; that it does is written before.
+    /// `outside`: it may reach beyond the session's folders.
+    Begin {
+        call: CallId,
+        outside: bool,
+        go: Go,
+    },
+    /// A call has its outcome, and shows this change.
+    Settled {
+        call: CallId,
+        outcome: Outcome,
+        shown: CallUpdate,
+    },
+    /// Something that the turn tells the user; the model does not see it.
+    Told {
+        message: MessageId,
+        text: String,
+    },
     /// Contents of files that the model knows from now on.
     Saw(Vec<(PathBuf, Known)>),
     /// A step is whole.
     Step(Arc<Step>),
     /// The last thing that a turn says.
     Ended(Ended),
-}
-
-/// What a model request cost.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Spent {
-    pub model: String,
-    pub usage: Usage,
-    /// The model's context, in tokens.
-    pub window: u64,
-    pub price: Option<Price>,
 }
 
 /// How a turn ended.

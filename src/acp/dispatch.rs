@@ -1,8 +1,6 @@
 //! The method table. Nothing here waits: a request is answered at once, or handed to a session or a
 //! task that answers later. Notifications take effect in the order of arrival.
 
-use std::collections::HashMap;
-
 use agent_client_protocol::schema::ProtocolVersion;
 use agent_client_protocol::v1::schema as acp;
 use agent_client_protocol::{Client, ConnectionTo, Error};
@@ -16,17 +14,16 @@ use super::handler::{Answering, Table};
 use super::inbound::{
     self, Features, error_of, invalid, not_initialized, parse, unknown_method, unknown_session,
 };
-use super::open::{self, NewSession, Place};
 use super::project::v1;
+use super::sessions::{OpeningFailure, Sessions};
 use super::transport::Wire;
 use crate::config;
 use crate::event::Settings;
 use crate::fault::{Fault, Kind};
-use crate::ids::SessionId;
 use crate::model::catalog;
 use crate::model::provider::HttpClient;
 use crate::permission::Mode;
-use crate::session::{self, Answered, PromptWaiter, SessionHandle, Setting};
+use crate::session::{Answered, PromptWaiter, SessionHandle, Setting};
 use crate::transcript::End;
 
 /// The one authentication method: a key from the environment or the configuration.
@@ -34,13 +31,13 @@ const AUTH_METHOD: &str = "configured-key";
 
 /// One connection's state.
 pub(super) struct Server {
-    services: Services,
-    wire: Wire,
-    tasks: TaskTracker,
-    stop: CancellationToken,
+    pub(super) services: Services,
+    pub(super) wire: Wire,
+    pub(super) tasks: TaskTracker,
+    pub(super) stop: CancellationToken,
     /// What the client can do; absent before `initialize`.
-    features: Option<Features>,
-    sessions: HashMap<String, SessionHandle>,
+    pub(super) features: Option<Features>,
+    pub(super) sessions: Sessions,
     signed_out: bool,
     http: Option<HttpClient>,
 }
@@ -58,7 +55,7 @@ impl Server {
             tasks,
             stop,
             features: None,
-            sessions: HashMap::new(),
+            sessions: Sessions::default(),
             signed_out: false,
             http: None,
         }
@@ -69,10 +66,20 @@ impl Server {
         if let Some(client) = &request.client_info {
             tracing::info!(client = client.name, version = client.version, "a client connected");
         }
-        let sessions = acp::SessionCapabilities::new()
+        let is_stored = self.services.store.is_on();
+        let mut sessions = acp::SessionCapabilities::new()
             .close(acp::SessionCloseCapabilities::new())
             .additional_directories(acp::SessionAdditionalDirectoriesCapabilities::new());
+        if is_stored {
+            sessions = sessions
+                .list(acp::SessionListCapabilities::new())
+                .resume(acp::SessionResumeCapabilities::new())
+                .fork(acp::SessionForkCapabilities::new())
+                .delete(acp::SessionDeleteCapabilities::new())
+                .title(acp::SessionTitleCapabilities::new());
+        }
         let capabilities = acp::AgentCapabilities::new()
+            .load_session(is_stored)
             .prompt_capabilities(acp::PromptCapabilities::new().image(true).embedded_context(true))
             .session_capabilities(sessions)
             .auth(acp::AgentAuthCapabilities::new().logout(acp::LogoutCapabilities::new()));
@@ -111,7 +118,7 @@ impl Server {
 
     /// The HTTP client. Its making begins with the first session, beside everything else: it takes
     /// milliseconds that neither the start nor the first prompt should wait for.
-    fn http(&mut self) -> HttpClient {
+    pub(super) fn http(&mut self) -> HttpClient {
         self.http.get_or_insert_with(HttpClient::start).clone()
     }
 
@@ -119,13 +126,11 @@ impl Server {
     /// configuration until the next `authenticate`, and stops what uses them.
     fn logout(&mut self, _request: &acp::LogoutRequest) -> acp::LogoutResponse {
         self.signed_out = true;
-        for session in self.sessions.values() {
-            session.cancel();
-        }
+        self.sessions.cancel_all();
         acp::LogoutResponse::new()
     }
 
-    fn signed_in(&self) -> Result<(), Error> {
+    pub(super) fn signed_in(&self) -> Result<(), Error> {
         if self.signed_out {
             let fault =
                 Fault::new(Kind::Auth, "you are logged out").with_hint("Authenticate first.");
@@ -134,55 +139,12 @@ impl Server {
         Ok(())
     }
 
-    fn session(&mut self, id: &acp::SessionId) -> Result<SessionHandle, Error> {
-        match self.sessions.get(&*id.0) {
-            Some(session) if session.is_open() => Ok(session.clone()),
-            Some(_) => {
-                self.sessions.remove(&*id.0);
-                Err(unknown_session(id))
-            }
-            None => Err(unknown_session(id)),
-        }
+    fn session(&self, id: &acp::SessionId) -> Result<(SessionHandle, OpeningFailure), Error> {
+        self.sessions.get(&id.0).ok_or_else(|| self.unknown(id))
     }
 
-    fn new_session(
-        &mut self,
-        params: Value,
-        answering: Answering,
-        connection: &ConnectionTo<Client>,
-    ) {
-        let checked = parse::<acp::NewSessionRequest>("session/new", params).and_then(|request| {
-            self.signed_in()?;
-            open::check_folders(&request.cwd, &request.additional_directories)?;
-            Ok(request)
-        });
-        let request = match checked {
-            Ok(checked) => checked,
-            Err(error) => return answering.error(error),
-        };
-        let id = SessionId::fresh();
-        let (session, inbox) = session::handle();
-        // One whose opening failed is closed by itself.
-        self.sessions.retain(|_, session| session.is_open());
-        self.sessions.insert(id.to_string(), session.clone());
-        let new = NewSession {
-            id,
-            session,
-            inbox,
-            cwd: request.cwd,
-            additional: request.additional_directories,
-            mcp_servers: request.mcp_servers.len(),
-        };
-        let place = Place {
-            services: self.services.clone(),
-            http: self.http(),
-            connection: connection.clone(),
-            wire: self.wire.clone(),
-            features: self.features.unwrap_or_default(),
-            tasks: self.tasks.clone(),
-            stop: self.stop.clone(),
-        };
-        self.tasks.spawn(open::open(new, place, answering));
+    fn unknown(&self, id: &acp::SessionId) -> Error {
+        unknown_session(id, self.services.store.is_on())
     }
 
     fn prompt(&mut self, params: Value, answering: Answering) {
@@ -191,7 +153,7 @@ impl Server {
             self.signed_in()?;
             Ok((session, inbound::content(request.prompt)?))
         });
-        let (session, content) = match checked {
+        let ((session, failure), content) = match checked {
             Ok(checked) => checked,
             Err(error) => return answering.error(error),
         };
@@ -199,7 +161,7 @@ impl Server {
         let answered = CancellationToken::new();
         let done = answered.clone().drop_guard();
         let waiter = PromptWaiter {
-            reply: Box::new(move |answer| reply_prompt(answering, answer)),
+            reply: Box::new(move |answer| reply_prompt(answering, &failure, answer)),
             open: Box::new((done, self.wire.open_prompt())),
         };
         let id = session.prompt(content, waiter);
@@ -212,16 +174,15 @@ impl Server {
     }
 
     fn close(&mut self, params: Value, answering: Answering) {
-        let session =
+        let closed =
             parse::<acp::CloseSessionRequest>("session/close", params).and_then(|request| {
-                let session = self.session(&request.session_id)?;
-                self.sessions.remove(&*request.session_id.0);
-                Ok(session)
+                let id = request.session_id;
+                self.sessions.close(&id.0).ok_or_else(|| self.unknown(&id))
             });
-        match session {
-            Ok(session) => {
+        match closed {
+            Ok(closed) => {
                 let reply = Box::new(move |()| answering.value(&acp::CloseSessionResponse::new()));
-                self.tasks.spawn(async move { session.close(reply).await });
+                self.tasks.spawn(closed.close(reply));
             }
             Err(error) => answering.error(error),
         }
@@ -236,10 +197,10 @@ impl Server {
                 Ok((session, mode))
             });
         match checked {
-            Ok((session, mode)) => session.set(
+            Ok(((session, failure), mode)) => session.set(
                 Setting::Mode(mode),
                 Box::new(move |set| {
-                    reply_set(answering, set, |_| acp::SetSessionModeResponse::new());
+                    reply_set(answering, &failure, set, |_| acp::SetSessionModeResponse::new());
                 }),
             ),
             Err(error) => answering.error(error),
@@ -254,10 +215,10 @@ impl Server {
                     Ok((session, setting(&request)?))
                 });
         match checked {
-            Ok((session, setting)) => session.set(
+            Ok(((session, failure), setting)) => session.set(
                 setting,
                 Box::new(move |set| {
-                    reply_set(answering, set, |settings| {
+                    reply_set(answering, &failure, set, |settings| {
                         acp::SetSessionConfigOptionResponse::new(v1::options(settings))
                     });
                 }),
@@ -279,10 +240,13 @@ impl Table for Server {
         if self.features.is_none() && method != "initialize" {
             return answering.error(not_initialized());
         }
+        let is_stored = self.services.store.is_on();
         match method {
             // Answered now.
             "initialize" => {
                 answer(answering, parse(method, params).map(|request| self.initialize(&request)));
+                // Behind the answer, which must not wait for it.
+                self.services.store.warm_up();
             }
             "authenticate" => {
                 answer(
@@ -299,7 +263,13 @@ impl Table for Server {
             "session/set_mode" => self.set_mode(params, answering),
             "session/set_config_option" => self.set_option(params, answering),
             // A task of its own.
-            "session/new" => self.new_session(params, answering, connection),
+            "session/new" => self.open_session(method, params, answering, connection),
+            "session/load" | "session/resume" | "session/fork" if is_stored => {
+                self.open_session(method, params, answering, connection);
+            }
+            "session/list" if is_stored => self.list(params, answering),
+            "session/delete" if is_stored => self.delete(params, answering),
+            "session/set_title" if is_stored => self.set_title(params, answering),
             _ => answering.error(unknown_method(method)),
         }
     }
@@ -309,9 +279,7 @@ impl Table for Server {
             let Ok(cancel) = parse::<acp::CancelNotification>(method, params) else {
                 return tracing::warn!("a cancel could not be read");
             };
-            if let Some(session) = self.sessions.get(&*cancel.session_id.0) {
-                session.cancel();
-            }
+            self.sessions.cancel(&cancel.session_id.0);
         } else {
             tracing::debug!(method, "a notification is not known");
         }
@@ -340,23 +308,24 @@ fn answer(answering: Answering, answer: Result<impl Serialize, Error>) {
 
 fn reply_set<T: Serialize>(
     answering: Answering,
+    failure: &OpeningFailure,
     set: Result<Settings, Fault>,
     response: impl FnOnce(&Settings) -> T,
 ) {
     match set {
         Ok(settings) => answering.value(&response(&settings)),
-        Err(fault) => answering.error(error_of(&fault)),
+        Err(fault) => answering.error(failure.or(&fault)),
     }
 }
 
-fn reply_prompt(answering: Answering, answer: Answered) {
+fn reply_prompt(answering: Answering, failure: &OpeningFailure, answer: Answered) {
     let reason = match answer {
         Ok(End::Finished) => acp::StopReason::EndTurn,
         Ok(End::MaxTokens) => acp::StopReason::MaxTokens,
         Ok(End::MaxSteps) => acp::StopReason::MaxTurnRequests,
         Ok(End::Refused) => acp::StopReason::Refusal,
         Ok(End::Cancelled) => acp::StopReason::Cancelled,
-        Err(fault) => return answering.error(error_of(&fault)),
+        Err(fault) => return answering.error(failure.or(&fault)),
     };
     answering.value(&acp::PromptResponse::new(reason));
 }

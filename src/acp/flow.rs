@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use agent_client_protocol::v1::schema as acp;
 use agent_client_protocol::{Client, ConnectionTo, Error, RequestCancellationHandle};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::project::v1;
@@ -15,14 +15,22 @@ use crate::ids::CallId;
 use crate::permission::Answer;
 use crate::session::{Outgoing, Outlet, SessionHandle};
 
-/// The way from one session to the client.
-pub(super) struct Flow {
+/// The updates of one session.
+#[derive(Clone)]
+pub(super) struct Updates {
     pub(super) id: acp::SessionId,
     pub(super) connection: ConnectionTo<Client>,
     pub(super) wire: Wire,
+}
+
+/// The way from one session to the client.
+pub(super) struct Flow {
+    pub(super) updates: Updates,
     pub(super) session: SessionHandle,
     pub(super) tasks: TaskTracker,
     pub(super) questions: Questions,
+    /// Dropped when the session has ended, behind its last word.
+    pub(super) _over: DropGuard,
 }
 
 /// The permission requests that wait for the client.
@@ -47,14 +55,15 @@ impl Asked {
 
 impl Outlet for Flow {
     async fn ready(&self) -> bool {
-        self.wire.permit_update().await
+        self.updates.ready().await
     }
 
     fn say(&mut self, outgoing: Outgoing) -> bool {
         match outgoing {
-            Outgoing::Event(event) => return self.update(event),
+            Outgoing::Event(event) => return self.updates.send(event),
             Outgoing::Answered { reply, answer } => reply(answer),
             Outgoing::Set { reply, answer } => reply(answer),
+            Outgoing::Titled { reply, answer } => reply(answer),
             Outgoing::Ask(question) => {
                 self.questions.0.retain(|_, asked| !asked.withdrawn.is_cancelled());
                 let asked = self.ask(question.clone());
@@ -78,9 +87,14 @@ impl Outlet for Flow {
     }
 }
 
-impl Flow {
-    /// Sends the updates of an event, for which one permit was taken.
-    fn update(&self, event: Event) -> bool {
+impl Updates {
+    /// Waits until one more event may be sent; false when nobody reads any more.
+    pub(super) async fn ready(&self) -> bool {
+        self.wire.permit_update().await
+    }
+
+    /// Sends the updates of an event, for which one permit was taken; false when nobody reads any more.
+    pub(super) fn send(&self, event: Event) -> bool {
         let updates = v1::updates(event);
         self.wire.took_permits(updates.len());
         updates.into_iter().all(|update| {
@@ -88,18 +102,20 @@ impl Flow {
             self.connection.send_notification(notification).is_ok()
         })
     }
+}
 
+impl Flow {
     /// Sends the request now and waits for its answer elsewhere.
     fn ask(&self, question: Question) -> Asked {
         let withdrawn = CancellationToken::new();
         let call = question.id().clone();
         let choices = v1::choices(&question.grant);
         let request = acp::RequestPermissionRequest::new(
-            self.id.clone(),
+            self.updates.id.clone(),
             v1::call_patch(question.call),
             choices,
         );
-        let sent = self.connection.send_request(request);
+        let sent = self.updates.connection.send_request(request);
         let request = sent.cancellation_handle();
         let session = self.session.clone();
         let token = withdrawn.clone();

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::fault::{Fault, Kind};
+use crate::store::StoreError;
 use crate::transcript::Content;
 
 /// Parses a request's parameters. The error names what was expected and nothing that was sent: the
@@ -31,12 +32,31 @@ pub(super) fn invalid(message: &str) -> Error {
     Error::new(ErrorCode::INVALID_PARAMS, sentence(message))
 }
 
-pub(super) fn unknown_session(id: &acp::SessionId) -> Error {
-    Error::new(
-        ErrorCode::RESOURCE_NOT_FOUND,
-        "There is no such session on this connection. Start one with `session/new`.",
-    )
-    .data(json!({ "sessionId": id }))
+/// The session is not open on this connection; where sessions are stored it may be there all the same.
+pub(super) fn unknown_session(id: &acp::SessionId, is_stored: bool) -> Error {
+    let hint = if is_stored {
+        "Open a stored one with `session/load`, or start one with `session/new`."
+    } else {
+        "Start one with `session/new`."
+    };
+    let message = format!("There is no such session on this connection. {hint}");
+    Error::new(ErrorCode::RESOURCE_NOT_FOUND, message).data(json!({ "sessionId": id }))
+}
+
+/// Why the store did not do something.
+pub(super) fn error_of_store(error: &StoreError) -> Error {
+    match error {
+        StoreError::Unknown(id) => Error::new(
+            ErrorCode::RESOURCE_NOT_FOUND,
+            "There is no such session in the store. `session/list` says which there are.",
+        )
+        .data(json!({ "sessionId": id })),
+        StoreError::Cursor => error_of(&error.fault()),
+        // Nothing is wrong with the request.
+        StoreError::Off | StoreError::InUse { .. } | StoreError::Trouble(_) => {
+            Error::new(ErrorCode::INTERNAL_ERROR, error.fault().sentence())
+        }
+    }
 }
 
 pub(super) fn not_initialized() -> Error {

@@ -1,11 +1,12 @@
-//! Opens a session: reads the configuration as it is now, finds the model, wires the editor's files and
-//! terminals, and starts the actor behind the answer.
+//! Opens a session, a new one or a stored one: reads the configuration as it is now, finds the model,
+//! wires the editor's files and terminals, and starts the actor behind the answer.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use agent_client_protocol::v1::schema as acp;
-use agent_client_protocol::{Client, ConnectionTo};
+use agent_client_protocol::{Client, ConnectionTo, Error, RequestCancellation};
 use serde_json::json;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
@@ -13,10 +14,12 @@ use tokio_util::task::TaskTracker;
 
 use super::Services;
 use super::client::EditorHost;
-use super::flow::{Flow, Questions};
+use super::flow::{Flow, Questions, Updates};
 use super::handler::Answering;
-use super::inbound::{Features, error_of, invalid};
+use super::inbound::{Features, error_of, error_of_store, invalid, unknown_session};
 use super::project::v1;
+use super::replay::{self, Audience, Broken};
+use super::sessions::{OpeningFailure, Predecessor, Turnstile};
 use super::transport::Wire;
 use crate::config::{self, Resolved};
 use crate::event::Settings;
@@ -24,22 +27,44 @@ use crate::fault::{Fault, Kind};
 use crate::ids::SessionId;
 use crate::model::catalog::{self, Choice};
 use crate::model::provider::HttpClient;
+use crate::redact::Mask;
+use crate::session::restore::Restored;
 use crate::session::{self, Inbox, Opening, SessionHandle};
+use crate::store::{self, Durability, Journal, Opened, Record};
 use crate::tools::local::Local;
 use crate::tools::permission::Policy;
 use crate::tools::roots::Roots;
 use crate::tools::{ToolSettings, Toolbox};
 use crate::turn::Environment;
 
+/// How long an opening may go on when the connection ends; what is said then must still be written.
+const AT_THE_END: Duration = Duration::from_secs(1);
+
 /// A session that is being opened.
-pub(super) struct NewSession {
+pub(super) struct ToOpen {
     pub(super) id: SessionId,
+    pub(super) from: From,
     pub(super) session: SessionHandle,
     pub(super) inbox: Inbox,
+    pub(super) failure: OpeningFailure,
+    /// What must be over before.
+    pub(super) turnstile: Turnstile,
     pub(super) cwd: PathBuf,
     pub(super) additional: Vec<PathBuf>,
     /// How many MCP servers the client named; this version starts none.
     pub(super) mcp_servers: usize,
+}
+
+/// Where a session comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum From {
+    Nothing,
+    /// The store; the conversation is shown again.
+    Load,
+    /// The store; nothing is shown.
+    Resume,
+    /// A copy of another one, which is not touched.
+    Fork(SessionId),
 }
 
 /// Where a session lives.
@@ -54,10 +79,7 @@ pub(super) struct Place {
 }
 
 /// Checks the form of a request's folders; whether they exist is looked up where the session opens.
-pub(super) fn check_folders(
-    cwd: &Path,
-    additional: &[PathBuf],
-) -> Result<(), agent_client_protocol::Error> {
+pub(super) fn check_folders(cwd: &Path, additional: &[PathBuf]) -> Result<(), Error> {
     if !cwd.is_absolute() {
         return Err(invalid("`cwd` must be an absolute path"));
     }
@@ -68,52 +90,223 @@ pub(super) fn check_folders(
 }
 
 /// Opens it and answers; the session lives on in tasks of its own.
-pub(super) async fn open(new: NewSession, place: Place, answering: Answering) {
+pub(super) async fn open(to_open: ToOpen, place: Place, answering: Answering) {
+    let cancellation = answering.cancellation();
+    let made = tokio::select! {
+        biased;
+        made = make(&to_open, &place) => made,
+        () = cancelled(&cancellation, &to_open.turnstile) => Err(Error::request_cancelled()),
+        () = at_the_end(&place.stop) => Err(error_of(&ended())),
+    };
+    let (opening, notes) = match made {
+        Ok(made) => made,
+        Err(error) => return refuse(to_open, &place, error, answering).await,
+    };
+    answer(&to_open, &opening.settings, &notes, answering);
+    let session = to_open.session.clone();
+    let flow = Flow {
+        updates: updates(&to_open, &place),
+        session: to_open.session,
+        tasks: place.tasks.clone(),
+        questions: Questions::default(),
+        _over: to_open.turnstile.over,
+    };
+    session::start(opening, to_open.inbox, flow, &place.tasks, place.stop.child_token());
+    if session.opened().is_err() {
+        tracing::warn!("a session ended while it was opened");
+    }
+    drop(to_open.turnstile.settled);
+}
+
+/// Answers an opening that failed and what was asked for behind it. A session whose place it was to take
+/// keeps it, unless that one has ended for it.
+async fn refuse(mut to_open: ToOpen, place: &Place, error: Error, answering: Answering) {
+    if let From::Fork(_) = to_open.from {
+        // Half a copy is of no use. One that was not made is fine.
+        drop(place.services.store.delete(&to_open.id).await);
+    }
+    let mut is_open = false;
+    for predecessor in &to_open.turnstile.predecessors {
+        is_open |= predecessor.stay().await;
+    }
+    let mut why = Fault::new(Kind::User, "the session could not be opened again");
+    if error.code != Error::request_cancelled().code {
+        to_open.failure.set(&error);
+    } else if is_open {
+        // A prompt was not cancelled because its session's opening was.
+        why =
+            Fault::new(Kind::User, "the opening of the session that this waited for was cancelled")
+                .with_hint("The session is open as it was before: send it again.");
+    } else {
+        let is_stored = place.services.store.is_on();
+        let id = acp::SessionId::new(to_open.id.as_str());
+        to_open.failure.set(&unknown_session(&id, is_stored));
+    }
+    // What comes from now on goes to the one that stays, or is told that there is none.
+    to_open.inbox.close();
+    // In the order in which it was asked for: what waits for the opening is refused behind it.
+    answering.error(error);
+    to_open.inbox.refuse(&why);
+}
+
+/// Resolves when the opening is cancelled. That comes too late once a session has ended for it: the client
+/// has to find that one open.
+async fn cancelled(cancellation: &RequestCancellation, turnstile: &Turnstile) {
+    cancellation.cancelled().await;
+    if turnstile.predecessors.iter().any(Predecessor::is_asked) {
+        for predecessor in &turnstile.predecessors {
+            if predecessor.stay().await {
+                return;
+            }
+        }
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Resolves a moment after `stop`.
+pub(super) async fn at_the_end(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(AT_THE_END).await;
+}
+
+/// Why something was not done at the end.
+pub(super) fn ended() -> Fault {
+    Fault::new(Kind::User, "the connection ended meanwhile").with_hint("Try again.")
+}
+
+fn answer(to_open: &ToOpen, settings: &Settings, notes: &[String], answering: Answering) {
+    let modes = v1::modes(settings);
+    let options = v1::options(settings);
+    let meta = (!notes.is_empty()).then(|| {
+        let mut meta = serde_json::Map::new();
+        meta.insert("talaria".to_owned(), json!({ "notes": notes }));
+        meta
+    });
+    let id = acp::SessionId::new(to_open.id.as_str());
+    match to_open.from {
+        From::Nothing => answering.value(
+            &acp::NewSessionResponse::new(id).modes(modes).config_options(options).meta(meta),
+        ),
+        From::Load => answering.value(
+            &acp::LoadSessionResponse::new().modes(modes).config_options(options).meta(meta),
+        ),
+        From::Resume => answering.value(
+            &acp::ResumeSessionResponse::new().modes(modes).config_options(options).meta(meta),
+        ),
+        From::Fork(_) => answering.value(
+            &acp::ForkSessionResponse::new(id).modes(modes).config_options(options).meta(meta),
+        ),
+    }
+}
+
+/// What the session starts with, and what the client is told of it. For a stored one this is the whole
+/// way back: its lease, its records, what they show, and how what was interrupted ended.
+async fn make(to_open: &ToOpen, place: &Place) -> Result<(Opening, Vec<String>), Error> {
+    to_open.turnstile.before.over().await;
     let services = place.services.clone();
     let http = place.http.clone();
-    let folders = (new.cwd.clone(), new.additional.clone());
+    let folders = (to_open.cwd.clone(), to_open.additional.clone());
     let prepared =
         tokio::task::spawn_blocking(move || prepare(&services, &http, (&folders.0, &folders.1)))
             .await;
     let prepared = match prepared {
-        Ok(Ok(prepared)) => prepared,
-        Ok(Err(fault)) => return answering.error(error_of(&fault)),
+        Ok(prepared) => prepared.map_err(|fault| error_of(&fault))?,
         Err(error) => {
             tracing::error!(%error, "a session could not be opened");
-            return answering.error(error_of(
-                &Fault::new(Kind::Internal, "the session could not be opened")
-                    .with_hint("Try again; the log has the details."),
-            ));
+            let fault = Fault::new(Kind::Internal, "the session could not be opened")
+                .with_hint("Try again; the log has the details.");
+            return Err(error_of(&fault));
         }
     };
-    let session_id = acp::SessionId::new(new.id.as_str());
-    let opening = opening(&new, &place, &session_id, prepared);
-    let mut response = acp::NewSessionResponse::new(session_id.clone())
-        .modes(v1::modes(&opening.settings))
-        .config_options(v1::options(&opening.settings));
-    if new.mcp_servers > 0 {
-        let note = format!(
-            "{} MCP servers were named; this version of Talaria does not start MCP servers yet.",
-            new.mcp_servers
-        );
-        tracing::warn!(session = %new.id, "{note}");
-        let mut meta = serde_json::Map::new();
-        meta.insert("talaria".to_owned(), json!({ "notes": [note] }));
-        response = response.meta(meta);
+    // Nothing of the request can be wrong from here on.
+    for predecessor in &to_open.turnstile.predecessors {
+        predecessor.hand_over().await;
     }
-    answering.value(&response);
-    let session = new.session.clone();
-    let flow = Flow {
-        id: session_id,
-        connection: place.connection,
-        wire: place.wire,
-        session: new.session,
-        tasks: place.tasks.clone(),
-        questions: Questions::default(),
+    let mask = Arc::new(Mask::new(&prepared.resolved.keys));
+    let (journal, restored) = journal(to_open, place, mask).await?;
+    let mut opening = opening(to_open, place, prepared);
+    opening.journal = journal;
+    opening.restored = restored;
+    let mut notes = Vec::new();
+    if to_open.mcp_servers > 0 {
+        let named = match to_open.mcp_servers {
+            1 => "1 MCP server was named".to_owned(),
+            several => format!("{several} MCP servers were named"),
+        };
+        notes.push(format!("{named}; this version of Talaria does not start MCP servers yet."));
+    }
+    let wanted = opening.restored.settings.as_ref().map(|settings| settings.model.clone());
+    opening.take_last_settings();
+    if let Some(wanted) = wanted.filter(|wanted| *wanted != opening.settings.model) {
+        notes.push(format!(
+            "The model `{wanted}` of this session cannot be asked any more; it goes on with `{}`.",
+            opening.settings.model
+        ));
+    }
+    for note in &notes {
+        tracing::warn!(session = %to_open.id, "{note}");
+    }
+    Ok((opening, notes))
+}
+
+/// The session's journal, its lease held, and what it holds so far.
+async fn journal(
+    to_open: &ToOpen,
+    place: &Place,
+    mask: Arc<Mask>,
+) -> Result<(Journal, Restored), Error> {
+    let store = &place.services.store;
+    let id = &to_open.id;
+    let mut opened = Opened {
+        cwd: to_open.cwd.clone(),
+        additional: to_open.additional.clone(),
+        version: place.services.version.to_owned(),
+        forked_from: None,
+        parent: None,
     };
-    session::start(opening, new.inbox, flow, &place.tasks, place.stop.child_token());
-    if session.opened().is_err() {
-        tracing::warn!("a session ended while it was opened");
+    match &to_open.from {
+        From::Nothing => return Ok((store.create(id, opened, mask), Restored::default())),
+        From::Fork(from) => {
+            opened.forked_from = Some(from.clone());
+            let copied = store.fork(from, id, opened.clone(), mask.clone()).await;
+            copied.map_err(|error| error_of_store(&error))?;
+        }
+        From::Load | From::Resume => {}
+    }
+    let claimed = store.claim(id, mask).await;
+    let mut claim = claimed.map_err(|error| error_of_store(&error))?;
+    let updates = updates(to_open, place);
+    let audience = match to_open.from {
+        From::Load => Audience::Client(&updates),
+        From::Nothing | From::Resume | From::Fork(_) => Audience::Nobody,
+    };
+    let read =
+        replay::read(store, (id, claim.journal.epoch()), audience).await.map_err(|broken| {
+            match broken {
+                Broken::Store(error) => error_of_store(&error),
+                Broken::ClientGone => error_of(&ended()),
+            }
+        })?;
+    let mut restored = read.restored;
+    for repair in read.repairs {
+        claim.journal.append(repair, Durability::Process);
+    }
+    // A copy already has the record of how it was opened.
+    if !matches!(to_open.from, From::Fork(_)) {
+        opened.parent = restored.opened.and_then(|last| last.parent);
+        claim.journal.append(Record::Opened(opened.clone()), Durability::Process);
+    }
+    restored.opened = Some(opened);
+    // What could not be written is the session's to tell.
+    claim.journal.flush().await;
+    Ok((claim.journal, restored))
+}
+
+fn updates(to_open: &ToOpen, place: &Place) -> Updates {
+    Updates {
+        id: acp::SessionId::new(to_open.id.as_str()),
+        connection: place.connection.clone(),
+        wire: place.wire.clone(),
     }
 }
 
@@ -146,16 +339,19 @@ fn prepare(
     let choice = catalog::resolve(&resolved.config, &services.environment, http)?;
     let roots = Arc::new(Roots::new(cwd.to_owned(), additional));
     let permissions = &resolved.config.permissions;
-    let policy = Policy::new(permissions.allow.clone(), &permissions.deny);
+    let denied = [permissions.deny.as_slice(), &files_of_store(&services.folders.state)].concat();
+    let policy = Policy::new(permissions.allow.clone(), &denied);
     Ok(Prepared { resolved, choice, roots, policy })
 }
 
-fn opening(
-    new: &NewSession,
-    place: &Place,
-    session: &acp::SessionId,
-    prepared: Prepared,
-) -> Opening {
+/// The store's own files, as patterns. Tools leave them alone: who closes a file that the engine has open
+/// in this process takes the engine's locks from it.
+fn files_of_store(state: &Path) -> [String; 2] {
+    let database = store::database_path(state);
+    [format!("{}*", database.display()), state.join("owners").display().to_string()]
+}
+
+fn opening(to_open: &ToOpen, place: &Place, prepared: Prepared) -> Opening {
     let Prepared { resolved, choice, roots, policy } = prepared;
     let config = resolved.config;
     let settings = Settings {
@@ -165,7 +361,7 @@ fn opening(
         thought: config.model.thought,
     };
     let host = EditorHost {
-        session: session.clone(),
+        session: acp::SessionId::new(to_open.id.as_str()),
         connection: place.connection.clone(),
         features: place.features,
         roots: roots.clone(),
@@ -175,7 +371,7 @@ fn opening(
     };
     let tools = ToolSettings {
         disabled: config.tools.disabled.clone(),
-        terminal_timeout: std::time::Duration::from_secs(config.tools.terminal_timeout_seconds),
+        terminal_timeout: Duration::from_secs(config.tools.terminal_timeout_seconds),
     };
     let environment = Environment {
         config: Arc::new(config),
@@ -183,7 +379,7 @@ fn opening(
         host: Arc::new(host),
         toolbox: Toolbox::builtin(&tools),
         policy: Arc::new(policy),
-        cache_key: new.id.to_string(),
+        cache_key: to_open.id.to_string(),
         system: OnceCell::new(),
     };
     Opening {
@@ -191,5 +387,9 @@ fn opening(
         choice,
         settings,
         version: place.services.version,
+        journal: Journal::off(),
+        restored: Restored::default(),
+        is_shown: to_open.from == From::Load,
+        notice: None,
     }
 }

@@ -73,6 +73,22 @@ fn users_never_follow_each_other() {
 }
 
 #[test]
+fn an_interrupted_turn_stays_part_of_the_conversation() {
+    let over = Some(Over::Interrupted);
+    let mut interrupted = step("looking", &["c1", "c2"]);
+    let reason = "interrupted: Talaria ended".to_owned();
+    interrupted.calls[1].outcome = Outcome::Cancelled { reason };
+    let history = [
+        Turn { prompt: prompt(1, "no reply came"), steps: Vec::new(), over: over.clone() },
+        Turn { prompt: prompt(2, "look"), steps: vec![Arc::new(interrupted)], over: over.clone() },
+        Turn { prompt: prompt(3, "no reply either"), steps: Vec::new(), over },
+    ];
+    let built = items(&history.map(Arc::new), &prompt(4, "go on"), &[], &[]);
+    assert_eq!(shape(&built), ["user 2", "assistant \"looking\" 2", "outcomes 2", "user 2"]);
+    assert!(format!("{built:?}").contains("interrupted: Talaria ended"));
+}
+
+#[test]
 fn what_a_provider_refused_is_not_sent_again() {
     let picture = Content::Image { mime: "image/png".to_owned(), data: "AAAA".to_owned() };
     let over = Some(Over::Failed { message: "no pictures".to_owned(), refused_input: true });

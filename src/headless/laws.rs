@@ -11,19 +11,21 @@ use serde_json::Value;
 pub enum Law {
     /// The output holds JSON messages only, one a line.
     Wire,
-    /// Nothing comes before the response to `initialize`, and nothing of a session before its id.
+    /// Nothing comes before the response to `initialize`, and nothing of a session before its id, or
+    /// before the response where an old one is resumed.
     Early,
     /// Every request is answered exactly once.
     Answers,
-    /// No text, thought, call or plan comes while no prompt is open.
+    /// No text, thought, call or plan comes while no prompt is open and nothing is loaded, and nobody is
+    /// asked for permission by what is loaded.
     Late,
     /// A call is announced before it is updated.
     Order,
-    /// Every call is completed or failed when the last open prompt is answered.
+    /// Every call is completed or failed when the last open prompt is answered, and in what was loaded.
     Final,
     /// Only what the client advertised is used.
     Capabilities,
-    /// Every terminal is released when the last open prompt is answered.
+    /// Every terminal is released when the last open prompt is answered, and none is in what is loaded.
     Terminals,
     /// Paths are absolute.
     Paths,
@@ -77,10 +79,24 @@ impl fmt::Display for Breach {
 
 #[derive(Debug, Default)]
 struct SessionState {
+    /// Whether a response made it known, which is all that lets it speak but for what a load shows.
+    is_open: bool,
     open_prompts: usize,
     loads: usize,
     /// Whether each call is final.
     calls: BTreeMap<String, bool>,
+}
+
+impl SessionState {
+    fn open_calls(&self) -> Vec<String> {
+        let open = self.calls.iter().filter(|(_, is_final)| !**is_final);
+        open.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Whether what comes now is the conversation as it was.
+    fn is_replaying(&self) -> bool {
+        self.loads > 0 && self.open_prompts == 0
+    }
 }
 
 /// Watches a connection.
@@ -145,16 +161,37 @@ impl Laws {
             "session/new" | "session/fork" => {
                 let id = result.and_then(|result| result.get("sessionId")).and_then(Value::as_str);
                 if let Some(id) = id {
-                    self.sessions.entry(id.to_owned()).or_default();
+                    self.sessions.entry(id.to_owned()).or_default().is_open = true;
                 }
             }
-            "session/load" => {
+            "session/load" | "session/resume" => {
                 if let Some(state) = self.sessions.get_mut(session) {
-                    state.loads = state.loads.saturating_sub(1);
+                    state.is_open |= result.is_some();
+                }
+                if method == "session/load" {
+                    self.load_ended(session);
                 }
             }
             "session/prompt" => self.prompt_ended(session, held),
+            // It is known, and silent until it is opened again.
+            "session/close" | "session/delete" => {
+                if let Some(state) = self.sessions.get_mut(session) {
+                    state.is_open &= result.is_none();
+                }
+            }
             _ => {}
+        }
+    }
+
+    fn load_ended(&mut self, session: &str) {
+        let Some(state) = self.sessions.get_mut(session) else { return };
+        state.loads = state.loads.saturating_sub(1);
+        let open = state.open_calls();
+        if state.open_prompts == 0 && !open.is_empty() {
+            self.broken(
+                Law::Final,
+                format!("the session was loaded with open calls: {}", open.join(", ")),
+            );
         }
     }
 
@@ -164,12 +201,7 @@ impl Laws {
         if state.open_prompts > 0 {
             return;
         }
-        let open: Vec<String> = state
-            .calls
-            .iter()
-            .filter(|(_, is_final)| !**is_final)
-            .map(|(id, _)| id.clone())
-            .collect();
+        let open = state.open_calls();
         if !open.is_empty() {
             self.broken(
                 Law::Final,
@@ -194,6 +226,8 @@ impl Laws {
             return;
         };
         let busy = state.open_prompts > 0 || state.loads > 0;
+        let is_early = !state.is_open && state.loads == 0;
+        let is_replaying = state.is_replaying();
         let mut unannounced = None;
         if matches!(kind, "tool_call" | "tool_call_update") {
             let id = update.get("toolCallId").and_then(Value::as_str).unwrap_or_default();
@@ -204,6 +238,15 @@ impl Laws {
             if let Some(status) = update.get("status").and_then(Value::as_str) {
                 *is_final = matches!(status, "completed" | "failed");
             }
+        }
+        if is_early {
+            self.broken(
+                Law::Early,
+                format!("`{kind}` came while the session `{session}` was not open"),
+            );
+        }
+        if is_replaying && names_terminal(update) {
+            self.broken(Law::Terminals, "a terminal that is gone was shown again");
         }
         if let Some(id) = unannounced {
             self.broken(Law::Order, format!("the call `{id}` was updated before it was announced"));
@@ -218,7 +261,7 @@ impl Laws {
                 | "plan"
                 | "plan_update"
         );
-        if of_a_turn && !busy {
+        if of_a_turn && !busy && !is_early {
             self.broken(Law::Late, format!("`{kind}` came while no prompt was open"));
         }
         self.check_diffs(update);
@@ -246,6 +289,11 @@ impl Laws {
         if self.initialize_sent && !self.initialized {
             self.broken(Law::Early, format!("`{method}` came before the response to `initialize`"));
         }
+        let session = self.sessions.get(session_of(params));
+        if method == "session/request_permission" && session.is_some_and(SessionState::is_replaying)
+        {
+            self.broken(Law::Late, format!("`{method}` came of a session that is loaded"));
+        }
         let needs: &[&str] = match method {
             "fs/read_text_file" => &["fs", "readTextFile"],
             "fs/write_text_file" => &["fs", "writeTextFile"],
@@ -263,6 +311,11 @@ impl Laws {
             self.broken(Law::Paths, format!("`{path}` in `{method}` is not absolute"));
         }
     }
+}
+
+fn names_terminal(update: &Value) -> bool {
+    let content = update.get("content").and_then(Value::as_array).map(Vec::as_slice);
+    content.unwrap_or_default().iter().any(|part| part.get("terminalId").is_some())
 }
 
 fn session_of(params: &Value) -> &str {
@@ -317,6 +370,70 @@ mod tests {
             broken(&laws),
             ["late", "early", "order", "capabilities", "paths", "final", "terminals"]
         );
+    }
+
+    #[test]
+    fn what_was_said_comes_again_before_the_response_to_a_load() {
+        let mut laws = laws();
+        let said = json!({"sessionUpdate": "agent_message_chunk"});
+        let call = json!({"sessionUpdate": "tool_call", "toolCallId": "c1", "status": "completed"});
+        laws.request_sent("session/load", &json!({"sessionId": "old"}));
+        laws.update("old", &said);
+        laws.update("old", &call);
+        laws.response_came("session/load", "old", Some(&json!({})), &[]);
+        laws.update("old", &json!({"sessionUpdate": "available_commands_update"}));
+        assert_eq!(broken(&laws), Vec::<&str>::new());
+        laws.update("old", &said);
+        assert_eq!(broken(&laws), ["late"]);
+    }
+
+    #[test]
+    fn what_is_loaded_is_over() {
+        let mut laws = laws();
+        laws.request_sent("session/load", &json!({"sessionId": "old"}));
+        let terminal = json!([{"type": "terminal", "terminalId": "t1"}]);
+        laws.update(
+            "old",
+            &json!({"sessionUpdate": "tool_call", "toolCallId": "c1", "content": terminal}),
+        );
+        laws.agent_spoke("session/request_permission", &json!({"sessionId": "old"}));
+        laws.response_came("session/load", "old", Some(&json!({})), &[]);
+        assert_eq!(broken(&laws), ["terminals", "late", "final"]);
+    }
+
+    #[test]
+    fn nothing_comes_before_the_response_to_a_resume_or_of_what_could_not_be_opened() {
+        let mut laws = laws();
+        laws.request_sent("session/resume", &json!({"sessionId": "old"}));
+        laws.update("old", &json!({"sessionUpdate": "available_commands_update"}));
+        assert_eq!(broken(&laws), ["early"]);
+        laws.response_came("session/resume", "old", Some(&json!({})), &[]);
+        laws.update("old", &json!({"sessionUpdate": "available_commands_update"}));
+        assert_eq!(broken(&laws), ["early"]);
+        laws.request_sent("session/load", &json!({"sessionId": "none"}));
+        laws.response_came("session/load", "none", None, &[]);
+        laws.update("none", &json!({"sessionUpdate": "available_commands_update"}));
+        assert_eq!(broken(&laws), ["early", "early"]);
+    }
+
+    #[test]
+    fn nothing_comes_of_a_session_that_is_closed_until_it_is_opened_again() {
+        let usage = json!({"sessionUpdate": "usage_update"});
+        for method in ["session/close", "session/delete"] {
+            let mut laws = laws();
+            laws.response_came(method, "s", None, &[]);
+            laws.update("s", &usage);
+            assert_eq!(broken(&laws), Vec::<&str>::new());
+            laws.response_came(method, "s", Some(&json!({})), &[]);
+            laws.request_sent("session/load", &json!({"sessionId": "s"}));
+            laws.update("s", &usage);
+            laws.response_came("session/load", "s", Some(&json!({})), &[]);
+            laws.update("s", &usage);
+            assert_eq!(broken(&laws), Vec::<&str>::new());
+            laws.response_came(method, "s", Some(&json!({})), &[]);
+            laws.update("s", &usage);
+            assert_eq!(broken(&laws), ["early"]);
+        }
     }
 
     #[test]

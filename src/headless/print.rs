@@ -12,6 +12,7 @@ use super::diff;
 use super::policy;
 use super::seen::RpcError;
 use super::terminals::Screen;
+use crate::letters;
 use crate::permission::Answer;
 
 /// The most lines that are shown of a difference, and of a program's output.
@@ -58,6 +59,8 @@ pub struct Printer<'a> {
     out: &'a mut (dyn Write + Send),
     format: Format,
     open: Open,
+    /// The message that was written last; empty where an agent names none.
+    message: String,
     ends_with_newline: bool,
     calls: HashMap<String, Call>,
     shown_diffs: HashSet<String>,
@@ -70,6 +73,7 @@ impl<'a> Printer<'a> {
             out,
             format,
             open: Open::Nothing,
+            message: String::new(),
             ends_with_newline: true,
             calls: HashMap::new(),
             shown_diffs: HashSet::new(),
@@ -87,7 +91,8 @@ impl<'a> Printer<'a> {
             return Ok(());
         }
         self.start_line()?;
-        let text = self.painted("1", &format!("› {}", text.trim_end().replace('\n', "\n  ")));
+        let text = without_control(text.trim_end()).replace('\n', "\n  ");
+        let text = self.painted("1", &format!("› {text}"));
         writeln!(self.out, "\n{text}\n")
     }
 
@@ -97,7 +102,7 @@ impl<'a> Printer<'a> {
             return Ok(());
         }
         self.start_line()?;
-        let text = self.painted("2", text);
+        let text = self.painted("2", &without_control(text));
         writeln!(self.out, "{text}")
     }
 
@@ -106,8 +111,8 @@ impl<'a> Printer<'a> {
             return self.json(update);
         }
         match field(update, "sessionUpdate") {
-            "agent_message_chunk" => self.stream(Open::Say, content_text(update)),
-            "agent_thought_chunk" => self.stream(Open::Think, content_text(update)),
+            "agent_message_chunk" => self.stream(Open::Say, update),
+            "agent_thought_chunk" => self.stream(Open::Think, update),
             "tool_call" | "tool_call_update" => self.call(update, screens),
             "plan" => self.plan(list(update, "entries")),
             "usage_update" => {
@@ -127,7 +132,7 @@ impl<'a> Printer<'a> {
         let id = field(&call, "toolCallId").to_owned();
         let known = self.calls.entry(id).or_default();
         merge(known, &call);
-        let title = known.title.clone();
+        let title = without_control(&known.title).replace('\n', "\n    ");
         let content = known.content.clone();
         self.start_line()?;
         let title = self.painted("33", &format!("? {title}"));
@@ -228,12 +233,14 @@ impl<'a> Printer<'a> {
         }
     }
 
-    fn stream(&mut self, kind: Open, text: &str) -> io::Result<()> {
+    fn stream(&mut self, kind: Open, update: &Value) -> io::Result<()> {
+        let text = content_text(update);
         if text.is_empty() {
             return Ok(());
         }
         let thinks = kind == Open::Think;
-        if self.open != kind {
+        let message = field(update, "messageId");
+        if self.open != kind || self.message != message {
             self.start_line()?;
             match (thinks, self.format) {
                 (true, Format::Coloured) => write!(self.out, "\x1b[2m")?,
@@ -241,6 +248,7 @@ impl<'a> Printer<'a> {
                 (false, _) => {}
             }
             self.open = kind;
+            message.clone_into(&mut self.message);
         }
         let text = without_control(text);
         match (thinks, self.format) {
@@ -383,9 +391,14 @@ fn content_text(update: &Value) -> &str {
     update.get("content").map(|content| field(content, "text")).unwrap_or_default()
 }
 
-/// A model or a program must not drive the terminal.
-fn without_control(text: &str) -> String {
-    text.chars().filter(|letter| !letter.is_control() || matches!(letter, '\n' | '\t')).collect()
+/// A model or a program must not drive the terminal, nor make a line read other than it is: what changes
+/// the direction of letters is left out, too.
+pub(crate) fn without_control(text: &str) -> String {
+    let is_shown = |letter: &char| match letter {
+        '\n' | '\t' => true,
+        letter => !letters::is_hidden(*letter),
+    };
+    text.chars().filter(is_shown).collect()
 }
 
 /// 12345 as `12 345`.

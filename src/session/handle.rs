@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{PromptWaiter, Reply, Setting};
 use crate::event::Settings;
@@ -18,11 +18,36 @@ const INBOX: usize = 256;
 /// A request to a session.
 pub(super) enum Message {
     Opened,
-    Prompt { id: PromptId, content: Vec<Content>, waiter: PromptWaiter },
+    Prompt {
+        id: PromptId,
+        content: Vec<Content>,
+        waiter: PromptWaiter,
+    },
     CancelPrompt(PromptId),
-    Answer { call: CallId, answer: Answer },
-    Set { setting: Setting, reply: Reply<Result<Settings, Fault>> },
-    Close { reply: Reply<()> },
+    Answer {
+        call: CallId,
+        answer: Answer,
+    },
+    Set {
+        setting: Setting,
+        reply: Reply<Result<Settings, Fault>>,
+    },
+    /// The title, as it is now kept, or why not.
+    SetTitle {
+        title: String,
+        reply: Reply<Result<String, Fault>>,
+    },
+    /// End the session as soon as nothing runs or waits in it: it is opened again elsewhere.
+    HandOver {
+        reply: Reply<()>,
+    },
+    /// It is not opened elsewhere after all. The reply is dropped uncalled by one that has ended.
+    Stay {
+        reply: Reply<()>,
+    },
+    Close {
+        reply: Reply<()>,
+    },
 }
 
 /// The actor's ends of a handle.
@@ -30,6 +55,30 @@ pub struct Inbox {
     pub(super) messages: mpsc::Receiver<Message>,
     /// The last prompt that a cancel covers.
     pub(super) cancels: watch::Receiver<u64>,
+}
+
+impl Inbox {
+    /// Takes nothing more.
+    pub fn close(&mut self) {
+        self.messages.close();
+    }
+
+    /// Ends a session that could not be opened: whoever asked something of it is told why.
+    pub fn refuse(mut self, why: &Fault) {
+        self.messages.close();
+        while let Ok(message) = self.messages.try_recv() {
+            match message {
+                Message::Prompt { waiter, .. } => (waiter.reply)(Err(why.clone())),
+                Message::Set { reply, .. } => reply(Err(why.clone())),
+                Message::SetTitle { reply, .. } => reply(Err(why.clone())),
+                Message::HandOver { reply } | Message::Close { reply } => reply(()),
+                Message::Opened
+                | Message::CancelPrompt(_)
+                | Message::Answer { .. }
+                | Message::Stay { .. } => {}
+            }
+        }
+    }
 }
 
 /// A session, from outside. Cheap to clone. Only the methods that tasks call may wait.
@@ -111,6 +160,32 @@ impl SessionHandle {
         if let Err((why, Message::Set { reply, .. })) = self.send(Message::Set { setting, reply }) {
             reply(Err(why.fault()));
         }
+    }
+
+    /// Names the session, by the user's wish.
+    pub fn set_title(&self, title: String, reply: Reply<Result<String, Fault>>) {
+        let sent = self.send(Message::SetTitle { title, reply });
+        if let Err((why, Message::SetTitle { reply, .. })) = sent {
+            reply(Err(why.fault()));
+        }
+    }
+
+    /// Ends the session once nothing runs or waits in it; the reply is called when it has let go of its
+    /// journal.
+    pub async fn hand_over(&self, reply: Reply<()>) {
+        let sent = self.messages.send(Message::HandOver { reply }).await;
+        if let Err(mpsc::error::SendError(Message::HandOver { reply })) = sent {
+            reply(());
+        }
+    }
+
+    /// Takes a `hand_over` back; false when the session has ended by then.
+    pub async fn stay(&self) -> bool {
+        let (stays, said) = oneshot::channel();
+        let reply = Box::new(move |()| {
+            stays.send(()).ok();
+        });
+        self.messages.send(Message::Stay { reply }).await.is_ok() && said.await.is_ok()
     }
 
     /// Ends the session; the reply is called when everything in it has stopped.

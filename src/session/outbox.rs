@@ -1,5 +1,6 @@
 //! What a session has said and its client has not taken yet: ordered, pieces of one message joined,
-//! measured in bytes.
+//! measured in bytes, each with the record that must be written before. Calls that wait until the client was
+//! told of them stand among it.
 
 use std::collections::VecDeque;
 
@@ -8,14 +9,25 @@ use serde_json::Value;
 use super::Outgoing;
 use crate::event::{CallContent, Event, Role};
 use crate::ids::MessageId;
+use crate::store::Seq;
 use crate::transcript::Content;
+use crate::turn::Go;
 
 /// Joined text is not grown further than this, so that one update stays readable for a client.
 const JOIN_BYTES: usize = 16 * 1024;
 
+/// What comes next, in order.
+#[expect(clippy::large_enum_variant, reason = "nearly all are said, and few wait")]
+pub(super) enum Item {
+    Say(Outgoing),
+    /// All before it was said: the call may go on.
+    LetGo(Go),
+}
+
 #[derive(Default)]
 pub(super) struct Outbox {
-    items: VecDeque<Outgoing>,
+    /// Each with the record that must be handled before.
+    items: VecDeque<(Seq, Item)>,
     bytes: usize,
 }
 
@@ -26,7 +38,12 @@ impl Outbox {
 
     /// Whether what comes next is an event.
     pub(super) fn begins_with_event(&self) -> bool {
-        matches!(self.items.front(), Some(Outgoing::Event(_)))
+        matches!(self.items.front(), Some((_, Item::Say(Outgoing::Event(_)))))
+    }
+
+    /// The record that what comes next waits for; absent where nothing comes.
+    pub(super) fn waits_for(&self) -> Option<Seq> {
+        self.items.front().map(|(record, _)| *record)
     }
 
     /// Bytes of text that wait, roughly.
@@ -34,30 +51,64 @@ impl Outbox {
         self.bytes
     }
 
-    pub(super) fn push(&mut self, outgoing: Outgoing) {
+    /// Says something once the record is handled. Records only grow.
+    pub(super) fn push(&mut self, record: Seq, outgoing: Outgoing) {
         if let Some(text) = text_of(&outgoing)
-            && let Some(Outgoing::Event(Event::Said {
-                message,
-                role,
-                content: Content::Text { text: last },
-            })) = self.items.back_mut()
+            && let Some((
+                waits_for,
+                Item::Say(Outgoing::Event(Event::Said {
+                    message,
+                    role,
+                    content: Content::Text { text: last },
+                })),
+            )) = self.items.back_mut()
             && *message == *text.id
             && *role == text.role
             && last.len() + text.piece.len() <= JOIN_BYTES
         {
+            *waits_for = record;
             last.push_str(text.piece);
             self.bytes += text.piece.len();
             return;
         }
         self.bytes += weight(&outgoing);
-        self.items.push_back(outgoing);
+        self.items.push_back((record, Item::Say(outgoing)));
     }
 
-    pub(super) fn pop(&mut self) -> Option<Outgoing> {
-        let outgoing = self.items.pop_front()?;
-        self.bytes =
-            if self.items.is_empty() { 0 } else { self.bytes.saturating_sub(weight(&outgoing)) };
-        Some(outgoing)
+    /// Whether the answer to a prompt waits.
+    pub(super) fn has_answer(&self) -> bool {
+        self.last_answer().is_some()
+    }
+
+    /// Says something before the last answer that waits, behind what came before that.
+    pub(super) fn insert_before_answer(&mut self, event: Event) {
+        let at = self.last_answer().unwrap_or(self.items.len());
+        let record = self.items.get(at).or(self.items.back()).map_or(0, |(record, _)| *record);
+        let event = Outgoing::Event(event);
+        self.bytes += weight(&event);
+        self.items.insert(at, (record, Item::Say(event)));
+    }
+
+    fn last_answer(&self) -> Option<usize> {
+        self.items
+            .iter()
+            .rposition(|(_, item)| matches!(item, Item::Say(Outgoing::Answered { .. })))
+    }
+
+    /// Lets a call go on once the record is handled and all before it is said.
+    pub(super) fn let_go(&mut self, record: Seq, go: Go) {
+        self.items.push_back((record, Item::LetGo(go)));
+    }
+
+    pub(super) fn pop(&mut self) -> Option<Item> {
+        let (_, item) = self.items.pop_front()?;
+        if let Item::Say(outgoing) = &item {
+            self.bytes = self.bytes.saturating_sub(weight(outgoing));
+        }
+        if self.items.is_empty() {
+            self.bytes = 0;
+        }
+        Some(item)
     }
 }
 
@@ -75,6 +126,7 @@ fn text_of(outgoing: &Outgoing) -> Option<Text<'_>> {
         Outgoing::Event(_)
         | Outgoing::Answered { .. }
         | Outgoing::Set { .. }
+        | Outgoing::Titled { .. }
         | Outgoing::Ask(_)
         | Outgoing::Withdraw(_)
         | Outgoing::Closed(_) => None,

@@ -7,6 +7,7 @@ use super::state::Effect;
 use crate::event::Question;
 use crate::ids::CallId;
 use crate::permission::{Answer, Rule};
+use crate::store::Record;
 
 /// Whether the turn that asks is being stopped: then nobody needs to see a question, and no answer
 /// decides anything.
@@ -24,6 +25,10 @@ pub(super) struct Questions {
 }
 
 impl Questions {
+    pub(super) fn with_rules(rules: Vec<Rule>) -> Self {
+        Self { rules, waiting: VecDeque::new() }
+    }
+
     pub(super) fn rules(&self) -> &[Rule] {
         &self.rules
     }
@@ -51,11 +56,19 @@ impl Questions {
         };
         let Some(question) = self.waiting.remove(at) else { return };
         let answer = if asker == Asker::Stopping { Answer::Unanswered } else { answer };
+        let rule = match answer {
+            Answer::AllowAlways => Some(Rule { grant: question.grant, allow: true }),
+            Answer::RejectAlways => Some(Rule { grant: question.grant, allow: false }),
+            Answer::AllowOnce | Answer::RejectOnce | Answer::Unanswered => None,
+        };
+        effects.push(Effect::append(Record::Permission {
+            call: call.clone(),
+            answer,
+            rule: rule.clone(),
+        }));
         effects.push(Effect::AnswerTurn { call: call.clone(), answer });
-        match answer {
-            Answer::AllowAlways => self.remember(question, true, effects),
-            Answer::RejectAlways => self.remember(question, false, effects),
-            Answer::AllowOnce | Answer::RejectOnce | Answer::Unanswered => {}
+        if let Some(rule) = rule {
+            self.remember(rule, effects);
         }
         if at == 0 {
             self.show_next(asker, effects);
@@ -63,14 +76,13 @@ impl Questions {
     }
 
     /// Keeps the answer as a rule; what waits and is covered by it needs no dialog any more.
-    fn remember(&mut self, question: Question, allow: bool, effects: &mut Vec<Effect>) {
-        let grant = question.grant;
-        self.rules.retain(|rule| rule.grant.key != grant.key);
+    fn remember(&mut self, rule: Rule, effects: &mut Vec<Effect>) {
+        self.rules.retain(|known| known.grant.key != rule.grant.key);
         let (covered, open): (Vec<Question>, Vec<Question>) =
-            self.waiting.drain(..).partition(|waiting| waiting.grant.key == grant.key);
+            self.waiting.drain(..).partition(|waiting| waiting.grant.key == rule.grant.key);
         self.waiting = open.into();
-        effects.extend(covered.into_iter().map(|question| settled_by(allow, question)));
-        self.rules.push(Rule { grant, allow });
+        effects.extend(covered.into_iter().map(|question| settled_by(rule.allow, question)));
+        self.rules.push(rule);
         effects.push(Effect::Publish);
     }
 

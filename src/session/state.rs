@@ -1,29 +1,36 @@
 //! The rules of a session: which prompt runs when, what a cancel ends, one open question at a time,
-//! what "always" covers. Synchronous, without I/O, clock or ids of its own.
+//! what "always" covers, and what is written down before it is told. Synchronous, without I/O, clock or
+//! ids of its own.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+mod saving;
+mod settings;
+mod step;
+mod turns;
+
+use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::commands::{self, Command};
+use self::saving::Saving;
+use self::turns::{Running, Stop};
+use super::commands;
+use super::flow::Flow;
 use super::ledger::Ledger;
 use super::questions::{Asker, Questions};
+use super::restore::Restored;
 use super::{Answered, Setting};
 use crate::config::Busy;
-use crate::event::{CallStatus, CallUpdate, Event, Question, Role, Settings, ThoughtLevel};
+use crate::event::{Event, Question, Role, Settings};
 use crate::fault::{Fault, Kind};
 use crate::ids::{CallId, IdSource, MessageId, PromptId};
-use crate::permission::{Answer, Mode, Rule};
 use crate::known::Known;
-use crate::transcript::{Content, End, Entry, Over, Prompt, Transcript, Turn};
-use crate::turn::{Ended, TurnSaid};
+use crate::permission::{Answer, Rule};
+use crate::store::{Durability, Record, TitleBy, Trouble};
+use crate::transcript::{Content, End, Entry, Prompt, Transcript, Turn};
+use crate::turn::{Go, TurnSaid};
 
 /// Prompts that may wait at once.
 const MAX_WAITING: usize = 32;
-/// Characters of a title.
-const TITLE_CHARS: usize = 60;
-/// What stands before the file of a scripted model; opening one reads files, so it is not typed.
-const SCRIPTED: &str = "scripted:";
 
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "inputs are handled one at a time, never kept")]
@@ -53,11 +60,25 @@ pub(super) enum Input {
         why: Fault,
     },
     Turn(TurnSaid),
+    /// The user names the session.
+    SetTitle(String),
+    /// What keeps the session from being saved now.
+    Store(Option<Trouble>),
+    /// No turn runs, and an answer has not left: what is to be said of the store belongs before it.
+    AnswerWaits,
+    /// Something else that the user should be told of the store, once in the process.
+    Notice(Fault),
+    /// End as soon as nothing runs or waits.
+    HandOver,
+    /// Do not, after all.
+    Stay,
     Close,
 }
 
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(super) enum Effect {
+    /// Write this down; what comes behind it is told when that is done.
+    Append(Record, Durability),
     Tell(Event),
     Reply {
         prompt: PromptId,
@@ -65,8 +86,12 @@ pub(super) enum Effect {
     },
     /// Answers the `Set` that is handled now.
     ReplySet(Result<Settings, Fault>),
+    /// Answers the `SetTitle` that is handled now: the title as it is kept.
+    ReplyTitle(Result<String, Fault>),
     Ask(Question),
     Withdraw(CallId),
+    /// Let a call go on when all that was appended is written and all that was said is told.
+    LetGo(Go),
     /// Start a turn on this prompt; the history is the transcript without it.
     StartTurn {
         prompt: Prompt,
@@ -86,29 +111,29 @@ pub(super) enum Effect {
     Stop,
 }
 
-/// What a session starts with.
+impl Effect {
+    /// The usual way to write something down.
+    pub(super) fn append(record: Record) -> Self {
+        Self::Append(record, Durability::Process)
+    }
+}
+
+/// What a session starts with, next to what it goes on from.
 #[derive(Debug, Clone)]
 pub(super) struct Initial {
     pub(super) settings: Settings,
     pub(super) busy: Busy,
     pub(super) version: &'static str,
-}
-
-#[derive(Debug)]
-struct Running {
-    first: PromptId,
-    /// Prompts that the turn took, in order.
-    taken: Vec<PromptId>,
-    /// Prompts on their way into the turn.
-    steering: VecDeque<Prompt>,
-    /// Calls that are not final.
-    open_calls: HashSet<CallId>,
-    cancelling: bool,
+    /// The client was shown what the session goes on from.
+    pub(super) is_shown: bool,
+    /// What the user should be told with the first turn.
+    pub(super) notice: Option<Fault>,
 }
 
 pub(super) struct SessionState {
     ids: IdSource,
-    initial: Initial,
+    busy: Busy,
+    version: &'static str,
     settings: Settings,
     transcript: Transcript,
     seen: HashMap<PathBuf, Known>,
@@ -117,26 +142,37 @@ pub(super) struct SessionState {
     questions: Questions,
     cancelled_upto: PromptId,
     ledger: Ledger,
-    titled: bool,
+    title: Option<(String, TitleBy)>,
+    /// What the client must still be shown of what the session goes on from.
+    unshown: Vec<Event>,
+    flow: Flow,
+    saving: Saving,
     settled: bool,
+    handing_over: bool,
     closing: bool,
 }
 
 impl SessionState {
-    pub(super) fn new(initial: Initial, ids: IdSource) -> Self {
+    pub(super) fn new(initial: Initial, restored: Restored, ids: IdSource) -> Self {
+        let unshown = if initial.is_shown { Vec::new() } else { restored.summary() };
         Self {
             ids,
-            settings: initial.settings.clone(),
-            initial,
-            transcript: Transcript::default(),
-            seen: HashMap::new(),
+            busy: initial.busy,
+            version: initial.version,
+            settings: initial.settings,
+            transcript: restored.transcript,
+            seen: restored.seen,
             running: None,
             queue: VecDeque::new(),
-            questions: Questions::default(),
+            questions: Questions::with_rules(restored.rules),
             cancelled_upto: PromptId(0),
-            ledger: Ledger::default(),
-            titled: false,
+            ledger: Ledger::of(restored.sums),
+            title: restored.title,
+            unshown,
+            flow: Flow::default(),
+            saving: Saving::new(initial.notice),
             settled: false,
+            handing_over: false,
             closing: false,
         }
     }
@@ -153,13 +189,28 @@ impl SessionState {
         &self.seen
     }
 
+    /// What a session would go on from that is opened again now.
+    #[cfg(test)]
+    pub(super) fn so_far(&self) -> Restored {
+        let Settings { mode, model, thought, .. } = self.settings.clone();
+        Restored {
+            transcript: self.transcript.clone(),
+            seen: self.seen.clone(),
+            rules: self.rules().to_vec(),
+            settings: Some(super::restore::RestoredSettings { mode, model, thought }),
+            title: self.title.clone(),
+            opened: None,
+            sums: self.ledger.sums().clone(),
+        }
+    }
+
     pub(super) fn ids(&self) -> &IdSource {
         &self.ids
     }
 
     /// Whether the turn is being stopped: then what it says is taken however slow the client is.
     pub(super) fn is_cancelling(&self) -> bool {
-        self.running.as_ref().is_some_and(|running| running.cancelling)
+        self.running.as_ref().is_some_and(|running| running.stopping.is_some())
     }
 
     pub(super) fn handle(&mut self, input: Input) -> Vec<Effect> {
@@ -174,14 +225,18 @@ impl SessionState {
                 let asker = self.asker();
                 self.questions.answer(&call, answer, asker, &mut effects);
             }
-            Input::Set(setting) => {
-                let before = self.settings.clone();
-                let answer = self.set(setting, &mut effects);
-                effects.push(Effect::ReplySet(answer));
-                self.publish_since(&before, &mut effects);
-            }
+            Input::Set(setting) => self.set_and_reply(setting, &mut effects),
             Input::ModelRefused { kept, why } => self.model_refused(kept, &why, &mut effects),
             Input::Turn(said) => self.turn_said(said, &mut effects),
+            Input::SetTitle(title) => self.set_title(&title, &mut effects),
+            Input::Store(trouble) => self.store_says(trouble, &mut effects),
+            Input::Notice(notice) => self.notice(notice, &mut effects),
+            Input::AnswerWaits => self.tell_of_trouble(&mut effects),
+            Input::HandOver => {
+                self.handing_over = true;
+                self.close_if_handed_over(&mut effects);
+            }
+            Input::Stay => self.handing_over = false,
             Input::Close => self.close(&mut effects),
         }
         effects
@@ -192,18 +247,25 @@ impl SessionState {
         if !self.settled {
             self.settled = true;
             effects.push(Effect::Tell(Event::Commands(commands::COMMANDS.to_vec())));
+            effects.extend(self.unshown.drain(..).map(Effect::Tell));
         }
     }
 
     fn prompt(&mut self, id: PromptId, content: Vec<Content>, effects: &mut Vec<Effect>) {
         self.settle(effects);
+        self.flow.interrupt();
         let prompt = Prompt { id, message: self.ids.message(), content };
         if self.closing || id <= self.cancelled_upto {
+            effects.push(Effect::append(Record::Prompt { prompt: prompt.clone() }));
             // Behind the running turn's own answer, so that answers come in the order of prompts.
             return match &mut self.running {
                 Some(running) => running.steering.push_back(prompt),
                 None => self.not_delivered(prompt, effects),
             };
+        }
+        if self.saving.is_taken_over() {
+            effects.push(Effect::Reply { prompt: id, answer: Err(saving::taken_over()) });
+            return self.close_if_taken_over(effects);
         }
         if let Some(command) = commands::parse(&prompt.content) {
             return self.run_command(prompt, command, effects);
@@ -215,43 +277,36 @@ impl SessionState {
         }
         let waiting =
             self.queue.len() + self.running.as_ref().map_or(0, |running| running.steering.len());
-        let Some(running) = &mut self.running else {
-            return self.start(prompt, effects);
-        };
-        if waiting >= MAX_WAITING {
+        if self.running.is_some() && waiting >= MAX_WAITING {
             let fault = Fault::new(Kind::User, format!("{MAX_WAITING} prompts wait already"))
                 .with_hint("Wait for the running turn, or cancel it.");
             return effects.push(Effect::Reply { prompt: id, answer: Err(fault) });
         }
-        match self.initial.busy {
-            Busy::Steer if !running.cancelling => {
+        effects.push(Effect::append(Record::Prompt { prompt: prompt.clone() }));
+        let Some(running) = &mut self.running else {
+            return self.start(prompt, effects);
+        };
+        match self.busy {
+            Busy::Steer if running.stopping.is_none() => {
                 running.steering.push_back(prompt.clone());
                 effects.push(Effect::Steer(prompt));
             }
             Busy::Steer | Busy::Queue => self.queue.push_back(prompt),
             Busy::Interrupt => {
                 self.queue.push_back(prompt);
-                self.stop_turn(effects);
+                self.stop_turn(Stop::Wanted, effects);
             }
         }
     }
 
-    fn start(&mut self, prompt: Prompt, effects: &mut Vec<Effect>) {
-        let history = self.transcript.turns();
-        let turn = Turn { prompt: prompt.clone(), steps: Vec::new(), over: None };
-        self.transcript.entries.push(Entry::Turn(Arc::new(turn)));
-        self.running = Some(Running {
-            first: prompt.id,
-            taken: Vec::new(),
-            steering: VecDeque::new(),
-            open_calls: HashSet::new(),
-            cancelling: false,
-        });
-        effects.push(Effect::StartTurn { prompt, history });
+    fn not_delivered(&mut self, prompt: Prompt, effects: &mut Vec<Effect>) {
+        let id = prompt.id;
+        self.keep_undelivered(prompt, effects);
+        effects.push(Effect::Reply { prompt: id, answer: Ok(End::Cancelled) });
     }
 
-    fn not_delivered(&mut self, prompt: Prompt, effects: &mut Vec<Effect>) {
-        effects.push(Effect::Reply { prompt: prompt.id, answer: Ok(End::Cancelled) });
+    fn keep_undelivered(&mut self, prompt: Prompt, effects: &mut Vec<Effect>) {
+        effects.push(Effect::append(Record::NotDelivered { prompt: prompt.message.clone() }));
         self.transcript.entries.push(Entry::NotDelivered(prompt));
     }
 
@@ -262,7 +317,7 @@ impl SessionState {
             self.queue.drain(..).partition(|prompt| prompt.id <= upto);
         self.queue = kept.into();
         if self.running.as_ref().is_some_and(|running| running.first <= upto) {
-            self.stop_turn(effects);
+            self.stop_turn(Stop::Wanted, effects);
             // Behind the running turn's own answer, so that answers come in the order of prompts.
             if let Some(running) = &mut self.running {
                 running.steering.extend(cancelled);
@@ -277,7 +332,7 @@ impl SessionState {
     /// One that the turn has already been given is answered with the turn.
     fn cancel_prompt(&mut self, id: PromptId, effects: &mut Vec<Effect>) {
         if self.running.as_ref().is_some_and(|running| running.first == id) {
-            self.stop_turn(effects);
+            self.stop_turn(Stop::Wanted, effects);
         } else if let Some(at) = self.queue.iter().position(|prompt| prompt.id == id)
             && let Some(prompt) = self.queue.remove(at)
         {
@@ -285,175 +340,17 @@ impl SessionState {
         }
     }
 
-    fn stop_turn(&mut self, effects: &mut Vec<Effect>) {
-        if let Some(running) = &mut self.running
-            && !running.cancelling
-        {
-            running.cancelling = true;
-            effects.push(Effect::CancelTurn);
-        }
-    }
-
     fn asker(&self) -> Asker {
         if self.is_cancelling() { Asker::Stopping } else { Asker::Running }
     }
 
-    fn set(&mut self, setting: Setting, effects: &mut Vec<Effect>) -> Result<Settings, Fault> {
-        let mut settings = self.settings.clone();
-        match setting {
-            Setting::Mode(mode) => settings.mode = mode,
-            Setting::Model(model) => {
-                if !settings.models.contains(&model) {
-                    return Err(Fault::new(Kind::User, format!("unknown model `{model}`"))
-                        .with_hint(format!(
-                            "Choose one of {}, or type `/model NAME`.",
-                            settings.models.join(", ")
-                        )));
-                }
-                settings.model = model;
-            }
-            Setting::Thought(level) => {
-                settings.thought = ThoughtLevel::from_id(&level).ok_or_else(|| {
-                    Fault::new(Kind::User, format!("unknown thought level `{level}`"))
-                        .with_hint("Choose auto, low, medium or high.")
-                })?;
-            }
-        }
-        self.change(settings, effects);
-        Ok(self.settings.clone())
-    }
-
-    fn model_refused(&mut self, kept: String, why: &Fault, effects: &mut Vec<Effect>) {
-        self.settings.model = kept;
-        effects.push(Effect::Tell(Event::Settings(self.settings.clone())));
-        self.say(format!("The model stays as it was. {}", why.sentence()), effects);
-    }
-
-    /// Says something that the model does not see; the message's id.
-    fn say(&self, text: String, effects: &mut Vec<Effect>) -> MessageId {
+    /// Says something that the model does not see, and that a replay shows again.
+    fn say(&mut self, text: String, effects: &mut Vec<Effect>) {
         let message = self.ids.message();
-        effects.push(Effect::Tell(Event::Said {
-            message: message.clone(),
-            role: Role::Agent,
-            content: Content::text(text),
-        }));
-        message
-    }
-
-    fn change(&mut self, settings: Settings, effects: &mut Vec<Effect>) {
-        if self.settings != settings {
-            self.settings = settings.clone();
-            effects.push(Effect::Tell(Event::Settings(settings)));
-        }
-    }
-
-    /// Comes behind what is said of a change: the model may turn out not to be there.
-    fn publish_since(&self, before: &Settings, effects: &mut Vec<Effect>) {
-        if self.settings != *before {
-            effects.push(Effect::Publish);
-        }
-    }
-
-    fn turn_said(&mut self, said: TurnSaid, effects: &mut Vec<Effect>) {
-        match said {
-            TurnSaid::Event(event) => {
-                self.follow_call(&event);
-                effects.push(Effect::Tell(event));
-            }
-            TurnSaid::Ask(question) => {
-                let asker = self.asker();
-                self.questions.ask(question, asker, effects);
-            }
-            TurnSaid::Withdraw(call) => {
-                let asker = self.asker();
-                self.questions.withdraw(&call, asker, effects);
-            }
-            TurnSaid::Delivered(prompts) => {
-                if let Some(running) = &mut self.running {
-                    running.steering.retain(|prompt| !prompts.contains(&prompt.id));
-                    running.taken.extend(prompts);
-                }
-            }
-            TurnSaid::Used(spent) => {
-                let usage = self.ledger.enter(spent);
-                effects.push(Effect::Tell(Event::Usage(usage)));
-            }
-            TurnSaid::Saw(files) => self.seen.extend(files),
-            TurnSaid::Step(step) => {
-                if let Some(turn) = self.transcript.open_turn() {
-                    turn.steps.push(step);
-                }
-            }
-            TurnSaid::Ended(ended) => self.ended(ended, effects),
-        }
-    }
-
-    fn follow_call(&mut self, event: &Event) {
-        let Some(running) = &mut self.running else { return };
-        if let Event::Call(CallUpdate { id, status: Some(status), .. }) = event {
-            if status.is_final() {
-                running.open_calls.remove(id);
-            } else {
-                running.open_calls.insert(id.clone());
-            }
-        }
-    }
-
-    fn ended(&mut self, ended: Ended, effects: &mut Vec<Effect>) {
-        let Some(running) = self.running.take() else { return };
-        // Only a turn that died leaves something open.
-        self.questions.withdraw_all(effects);
-        for call in running.open_calls {
-            let update = CallUpdate::new(call).with_status(CallStatus::Failed);
-            effects.push(Effect::Tell(Event::Call(update)));
-        }
-        let answer: Answered = match ended.result {
-            // A cancelled turn is never an error, however it ended (ACP v1, prompt turn).
-            _ if running.cancelling => Ok(End::Cancelled),
-            result => result,
-        };
-        if let Some(turn) = self.transcript.open_turn() {
-            turn.over = Some(match &answer {
-                Ok(end) => Over::Ended { end: end.clone() },
-                Err(fault) => {
-                    Over::Failed { message: fault.sentence(), refused_input: ended.refused_input }
-                }
-            });
-        }
-        self.give_title(effects);
-        for prompt in std::iter::once(running.first).chain(running.taken) {
-            effects.push(Effect::Reply { prompt, answer: answer.clone() });
-        }
-        let (over, waiting): (Vec<Prompt>, Vec<Prompt>) = running
-            .steering
-            .into_iter()
-            .partition(|prompt| self.closing || prompt.id <= self.cancelled_upto);
-        for prompt in over {
-            self.not_delivered(prompt, effects);
-        }
-        for prompt in waiting.into_iter().rev() {
-            self.queue.push_front(prompt);
-        }
-        if self.closing {
-            return self.finish_close(effects);
-        }
-        if let Some(prompt) = self.queue.pop_front() {
-            self.start(prompt, effects);
-        }
-    }
-
-    fn give_title(&mut self, effects: &mut Vec<Effect>) {
-        if self.titled {
-            return;
-        }
-        let first = self.transcript.entries.iter().find_map(|entry| match entry {
-            Entry::Turn(turn) => Some(turn.prompt.text()),
-            Entry::Aside { .. } | Entry::NotDelivered(_) => None,
-        });
-        if let Some(title) = first.and_then(|text| title_of(&text)) {
-            self.titled = true;
-            effects.push(Effect::Tell(Event::Title(title)));
-        }
+        let text = self.flow.apart(text, self.running.is_some());
+        let content = Content::text(text.clone());
+        effects.push(Effect::append(Record::Told { message: message.clone(), content }));
+        effects.push(tell(message, text));
     }
 
     fn close(&mut self, effects: &mut Vec<Effect>) {
@@ -465,9 +362,20 @@ impl SessionState {
             Some(running) => {
                 // Answered behind the running turn, as with a cancel.
                 running.steering.append(&mut self.queue);
-                self.stop_turn(effects);
+                self.stop_turn(Stop::Wanted, effects);
             }
             None => self.finish_close(effects),
+        }
+    }
+
+    /// Whether the session ends.
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    fn close_if_handed_over(&mut self, effects: &mut Vec<Effect>) {
+        if self.handing_over && self.running.is_none() {
+            self.close(effects);
         }
     }
 
@@ -477,63 +385,13 @@ impl SessionState {
         }
         effects.push(Effect::Stop);
     }
-
-    fn run_command(&mut self, prompt: Prompt, command: Command, effects: &mut Vec<Effect>) {
-        let before = self.settings.clone();
-        let answer = match command {
-            Command::Help => commands::help(),
-            Command::Version => format!("Talaria {}", self.initial.version),
-            Command::Usage => self.ledger.describe(),
-            Command::Mode(None) => {
-                format!(
-                    "The mode is `{}`: {}.",
-                    self.settings.mode,
-                    self.settings.mode.description()
-                )
-            }
-            Command::Mode(Some(name)) => match name.parse::<Mode>() {
-                Ok(mode) => {
-                    self.change(Settings { mode, ..self.settings.clone() }, effects);
-                    format!("The mode is now `{mode}`: {}.", mode.description())
-                }
-                Err(message) => Fault::new(Kind::User, message).sentence(),
-            },
-            Command::Model(None) => format!(
-                "The model is `{}`. To choose from: {}.",
-                self.settings.model,
-                self.settings.models.join(", ")
-            ),
-            Command::Model(Some(name)) => self.switch_model(&name, effects),
-        };
-        let message = self.say(answer.clone(), effects);
-        self.publish_since(&before, effects);
-        effects.push(Effect::Reply { prompt: prompt.id, answer: Ok(End::Finished) });
-        self.transcript.entries.push(Entry::Aside { prompt, message, answer });
-    }
-
-    /// A typed name may be one that the configuration does not list: the provider decides.
-    fn switch_model(&mut self, name: &str, effects: &mut Vec<Effect>) -> String {
-        let mut settings = self.settings.clone();
-        if !settings.models.iter().any(|known| known == name) {
-            if name.starts_with(SCRIPTED) {
-                let fault = Fault::new(Kind::User, "a script is not chosen here");
-                return fault.with_hint("Set `TALARIA_MODEL` before the start.").sentence();
-            }
-            settings.models.push(name.to_owned());
-        }
-        name.clone_into(&mut settings.model);
-        self.change(settings, effects);
-        format!("The model is now `{name}`, from the next request on.")
-    }
 }
 
-/// The first line that says something, short.
-fn title_of(text: &str) -> Option<String> {
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
-    if line.chars().count() <= TITLE_CHARS {
-        return Some(line.to_owned());
-    }
-    let cut: String = line.chars().take(TITLE_CHARS - 1).collect();
-    let whole = cut.rsplit_once(' ').map_or(cut.as_str(), |(whole_words, _)| whole_words);
-    Some(format!("{}…", whole.trim_end()))
+/// Words of Talaria itself.
+fn said(message: MessageId, text: String) -> Event {
+    Event::Said { message, role: Role::Agent, content: Content::text(text) }
+}
+
+fn tell(message: MessageId, text: String) -> Effect {
+    Effect::Tell(said(message, text))
 }

@@ -7,24 +7,34 @@ use proptest::prelude::*;
 
 use super::Setting;
 use super::commands::{self, Command};
+use super::restore::Restored;
 use super::state::{Effect, Initial, Input, SessionState};
 use crate::config::Busy;
 use crate::event::{CallStatus, CallUpdate, Event, Question, Settings, ThoughtLevel};
 use crate::fault::{Fault, Kind};
 use crate::ids::{CallId, IdSource, PromptId};
 use crate::permission::{Answer, Grant, Mode};
-use crate::transcript::{Content, End};
+use crate::store::{Durability, Record};
+use crate::transcript::{Content, End, Over};
 use crate::turn::{Ended, TurnSaid};
 
+mod actor;
+mod records;
+mod restored;
+
 fn state(busy: Busy) -> SessionState {
+    resumed(busy, Restored::default(), None)
+}
+
+fn resumed(busy: Busy, restored: Restored, notice: Option<Fault>) -> SessionState {
     let settings = Settings {
         mode: Mode::Ask,
         model: "one".to_owned(),
         models: vec!["one".to_owned(), "two".to_owned()],
         thought: ThoughtLevel::Auto,
     };
-    let mut state =
-        SessionState::new(Initial { settings, busy, version: "1.2.3" }, IdSource::default());
+    let initial = Initial { settings, busy, version: "1.2.3", is_shown: true, notice };
+    let mut state = SessionState::new(initial, restored, IdSource::default());
     state.handle(Input::Settle);
     state
 }
@@ -55,8 +65,13 @@ fn delivered(ids: &[u64]) -> Input {
     Input::Turn(TurnSaid::Delivered(ids.iter().map(|id| PromptId(*id)).collect()))
 }
 
-fn line(effect: &Effect) -> String {
-    match effect {
+/// An effect as a line; none for what is written down.
+fn line(effect: &Effect) -> Option<String> {
+    Some(match effect {
+        Effect::Append(..) => return None,
+        Effect::LetGo(_) => "let go".to_owned(),
+        Effect::ReplyTitle(Ok(title)) => format!("titled {title:?}"),
+        Effect::ReplyTitle(Err(fault)) => format!("titled error {fault}"),
         Effect::Tell(Event::Said { content: Content::Text { text }, .. }) => {
             format!("say {text:?}")
         }
@@ -81,18 +96,79 @@ fn line(effect: &Effect) -> String {
         Effect::Publish => "publish".to_owned(),
         Effect::SettleSoon => "settle soon".to_owned(),
         Effect::Stop => "stop".to_owned(),
-    }
+    })
+}
+
+/// An effect as a line; what is written down in brackets.
+fn line_or_record(effect: &Effect) -> Option<String> {
+    let Effect::Append(record, durability) = effect else { return line(effect) };
+    let what = match record {
+        Record::Opened(_) => String::new(),
+        Record::Settings { mode, model, .. } => format!(" {mode} {model}"),
+        Record::Title { title, by } => format!(" {title:?} {by:?}"),
+        Record::Prompt { prompt } => format!(" {} {:?}", prompt.message, prompt.text()),
+        Record::Turn { prompt } | Record::NotDelivered { prompt } => format!(" {prompt}"),
+        Record::Aside { prompt, message, answer } => {
+            format!(" {} {:?} {message} {answer:?}", prompt.message, prompt.text())
+        }
+        Record::Reply { reply, spent } => {
+            let calls: Vec<&str> = reply.calls.iter().map(|call| call.id.as_str()).collect();
+            let spent = if spent.is_some() { "" } else { " broken off" };
+            format!(" {:?} {calls:?}{spent}", reply.text)
+        }
+        Record::Call { shown } => format!(" {}", shown_line(shown)),
+        Record::Permission { call, answer, rule } => {
+            let rule = rule.as_ref().map(|rule| format!(" {} {}", rule.grant.key, rule.allow));
+            format!(" {call} {answer:?}{}", rule.unwrap_or_default())
+        }
+        Record::Begun { call } => format!(" {call}"),
+        Record::Saw { files } => format!(" {}", files.len()),
+        Record::Outcome { outcome, shown, .. } => {
+            format!(" {} {:?}", shown_line(shown), outcome.text())
+        }
+        Record::Told { message, content } => format!(" {message} {content:?}"),
+        Record::Plan { entries } => format!(" {}", entries.len()),
+        Record::End { over } => match over {
+            Over::Ended { end } => format!(" {end:?}"),
+            Over::Interrupted => " interrupted".to_owned(),
+            Over::Failed { message, .. } => format!(" {message}"),
+        },
+    };
+    let durability = if *durability == Durability::Power { " (power)" } else { "" };
+    Some(format!("[{}{what}{durability}]", record.kind()))
+}
+
+/// What a record shows of a call: who it is, and its status.
+fn shown_line(shown: &CallUpdate) -> String {
+    let CallUpdate { id, title, kind, status, .. } = shown;
+    let title = title.as_ref().map(|title| format!(" {title:?}")).unwrap_or_default();
+    let kind = kind.map(|kind| format!(" {kind:?}")).unwrap_or_default();
+    let status = status.map(|status| format!(" {status:?}")).unwrap_or_default();
+    format!("{id}{title}{kind}{status}")
 }
 
 #[track_caller]
 fn check(busy: Busy, inputs: Vec<Input>, expected: &Expect) {
-    let mut state = state(busy);
+    expected.assert_eq(&story(state(busy), inputs, line));
+}
+
+/// The same, with what is written down.
+#[track_caller]
+fn check_records(state: SessionState, inputs: Vec<Input>, expected: &Expect) {
+    expected.assert_eq(&story(state, inputs, line_or_record));
+}
+
+fn story(
+    mut state: SessionState,
+    inputs: Vec<Input>,
+    line: impl Fn(&Effect) -> Option<String>,
+) -> String {
     let mut text = String::new();
     for input in inputs {
-        let lines: Vec<String> = state.handle(input).iter().map(line).collect();
+        let lines: Vec<String> = state.handle(input).iter().filter_map(&line).collect();
         text.push_str(&format!("{}\n", lines.join(" · ")));
     }
-    expected.assert_eq(&text);
+    text
 }
 
 #[test]
@@ -476,7 +552,13 @@ proptest! {
                         if model.open.as_ref() == Some(&call) { model.open = None; }
                     }
                     Effect::Stop => { prop_assert!(!stopped); stopped = true; }
-                    Effect::Tell(_) | Effect::ReplySet(_) | Effect::Publish | Effect::SettleSoon => {}
+                    Effect::Append(..)
+                    | Effect::Tell(_)
+                    | Effect::ReplySet(_)
+                    | Effect::ReplyTitle(_)
+                    | Effect::LetGo(_)
+                    | Effect::Publish
+                    | Effect::SettleSoon => {}
                 }
             }
         }

@@ -1,6 +1,8 @@
 //! The writing end of one session's journal: records go in without waiting, and what has been written
 //! is said as it comes about. How they are written is `writer`'s.
 
+#[cfg(test)]
+pub(crate) mod scripted;
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;

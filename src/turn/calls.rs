@@ -56,6 +56,8 @@ pub(super) struct Calls {
     slots: Vec<Slot>,
 }
 
+/// Levels of a call's arguments: what is nested deeper can be written but not be read again.
+const DEEPEST_INPUT: usize = 64;
 /// Characters of an outcome that go into `rawOutput` where the tool has no structured output.
 const RAW_OUTPUT_CHARS: usize = 4_000;
 
@@ -99,6 +101,13 @@ impl Calls {
             slot.call.signatures = request.signatures;
             slot.progress = Progress::Waiting;
             let invalid = match request.input {
+                Ok(input) if is_deeper(&input, DEEPEST_INPUT) => {
+                    slot.call.input = serde_json::json!({});
+                    Some(format!(
+                        "the arguments are nested more than {DEEPEST_INPUT} levels deep; write \
+                         them flatter"
+                    ))
+                }
                 Ok(input) => {
                     slot.call.input = input;
                     unknown
@@ -118,10 +127,14 @@ impl Calls {
                 settle(slot, Ran::failed(message), effects);
             }
         }
-        for slot in self.slots.iter_mut().skip(wanted) {
-            settle(slot, Ran::failed("the model gave the call up"), effects);
+        for slot in self.slots.drain(wanted.min(self.slots.len())..) {
+            drop_call(slot, "the model gave the call up", effects);
         }
-        self.slots.truncate(wanted);
+    }
+
+    /// The calls of the reply, whole.
+    pub(super) fn calls(&self) -> Vec<Call> {
+        self.slots.iter().map(|slot| slot.call.clone()).collect()
     }
 
     fn unknown_tool(&self, name: &str) -> String {
@@ -156,18 +169,18 @@ impl Calls {
         match judged {
             Judged::Invalid(message) => settle(slot, Ran::failed(message), effects),
             Judged::Denied(prepared, reason) => {
-                effects.push(Effect::Emit(Event::Call(described(id, &prepared))));
+                effects.push(Effect::Described(described(id, &prepared)));
                 settle(slot, Ran::new(Outcome::Denied { reason }), effects);
             }
             Judged::Allowed(prepared) => {
                 let update = described(id, &prepared).with_status(CallStatus::InProgress);
-                effects.push(Effect::Emit(Event::Call(update)));
+                effects.push(Effect::Described(update));
                 slot.progress = Progress::Running;
                 effects.push(Effect::Run(id.clone()));
             }
             Judged::Asked(prepared) => {
                 let shown = described(id, &prepared);
-                effects.push(Effect::Emit(Event::Call(shown.clone())));
+                effects.push(Effect::Described(shown.clone()));
                 slot.progress = Progress::Asking;
                 let kind = self.toolbox.get(&slot.call.tool).map(|tool| tool.kind());
                 let call = CallUpdate { kind, input: Some(slot.call.input.clone()), ..shown }
@@ -234,10 +247,9 @@ impl Calls {
 
     /// Closes the calls of a reply that will not become whole; they are no part of the transcript.
     pub(super) fn give_up(&mut self, why: &str, effects: &mut Vec<Effect>) {
-        for slot in &mut self.slots {
-            settle(slot, Ran::failed(why), effects);
+        for slot in self.slots.drain(..) {
+            drop_call(slot, why, effects);
         }
-        self.slots.clear();
     }
 
     pub(super) fn all_settled(&self) -> bool {
@@ -260,7 +272,8 @@ impl Calls {
     }
 }
 
-fn stopped_before_it_began() -> Ran {
+/// What became of a call that the end of its turn came before.
+pub(super) fn stopped_before_it_began() -> Ran {
     Ran::new(Outcome::Cancelled {
         reason: "the user stopped the turn before this call began".to_owned(),
     })
@@ -275,10 +288,28 @@ fn described(id: &CallId, prepared: &Prepared) -> CallUpdate {
     }
 }
 
-fn settle(slot: &mut Slot, ran: Ran, effects: &mut Vec<Effect>) {
+/// A call of the reply has its outcome.
+fn settle(slot: &mut Slot, mut ran: Ran, effects: &mut Vec<Effect>) {
     if slot.is_settled() {
         return;
     }
+    if let Some(plan) = ran.plan.take() {
+        effects.push(Effect::Emit(Event::Plan(plan)));
+    }
+    let outcome = ran.outcome.clone();
+    let shown = final_update(slot.call.id.clone(), ran);
+    effects.push(Effect::Settled { call: slot.call.id.clone(), outcome: outcome.clone(), shown });
+    slot.progress = Progress::Settled(outcome);
+}
+
+/// Closes a call that is no part of a whole reply: clients saw it begin, the transcript does not have it.
+fn drop_call(slot: Slot, why: &str, effects: &mut Vec<Effect>) {
+    if !slot.is_settled() {
+        effects.push(Effect::Emit(Event::Call(final_update(slot.call.id, Ran::failed(why)))));
+    }
+}
+
+fn final_update(id: CallId, ran: Ran) -> CallUpdate {
     let failed = !matches!(ran.outcome, Outcome::Done { .. });
     let content = if !ran.show.is_empty() {
         Some(ran.show)
@@ -289,17 +320,22 @@ fn settle(slot: &mut Slot, ran: Ran, effects: &mut Vec<Effect>) {
     };
     let output =
         ran.output.unwrap_or_else(|| Value::String(head(&ran.outcome.text(), RAW_OUTPUT_CHARS)));
-    let update = CallUpdate {
+    CallUpdate {
         content,
         locations: ran.locations,
         output: Some(output),
-        ..CallUpdate::new(slot.call.id.clone()).with_status(status_of(&ran.outcome))
-    };
-    if let Some(plan) = ran.plan {
-        effects.push(Effect::Emit(Event::Plan(plan)));
+        ..CallUpdate::new(id).with_status(status_of(&ran.outcome))
     }
-    effects.push(Effect::Emit(Event::Call(update)));
-    slot.progress = Progress::Settled(ran.outcome);
+}
+
+/// Whether arrays and objects are nested in more than `levels` levels.
+fn is_deeper(value: &Value, levels: usize) -> bool {
+    let is_over = |value: &Value| is_deeper(value, levels.saturating_sub(1));
+    match value {
+        Value::Array(items) => levels == 0 || items.iter().any(is_over),
+        Value::Object(fields) => levels == 0 || fields.values().any(is_over),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
 }
 
 /// The first `chars` characters.

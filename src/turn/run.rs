@@ -12,21 +12,22 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::calls::Judged;
-use super::state::{Effect, Input, Limits, TurnState, defect};
-use super::{Ended, Settings, Spent, Start, TurnInput, TurnSaid};
+use super::spent::spent;
+use super::state::{Effect, Input, Limits, TurnState, Whole, defect};
+use super::{Ended, Go, Gone, Settings, Start, TurnInput, TurnSaid};
 use crate::clock;
 use crate::config::Config;
 use crate::context::{self, Instructions};
 use crate::event::{CallUpdate, Event};
 use crate::ids::CallId;
+use crate::known::Seen;
 use crate::model::catalog::Choice;
 use crate::model::{Delta, Deltas, ModelError, Request};
 use crate::tools::host::Host;
-use crate::known::Seen;
 use crate::tools::permission::{self, Policy, Verdict};
 use crate::tools::roots::Roots;
-use crate::tools::{Context, Prepared, Progress, Ran, Toolbox, Touch};
-use crate::transcript::{Outcome, Usage};
+use crate::tools::{self, Context, Prepared, Progress, Ran, Toolbox, Touch};
+use crate::transcript::Outcome;
 
 /// How many deltas of a stream are taken before anything else gets a chance.
 const DELTAS_PER_ROUND: usize = 64;
@@ -326,16 +327,21 @@ impl Runner {
                 Effect::Emit(event) => self.say(TurnSaid::Event(event)).await,
                 Effect::Request => self.request().await,
                 Effect::DropStream => self.stream = None,
-                Effect::Judge(call) => self.judge(call),
+                Effect::Judge(call) => self.judge(call).await,
                 Effect::Ask(question) => self.say(TurnSaid::Ask(question)).await,
                 Effect::Withdraw(call) => self.say(TurnSaid::Withdraw(call)).await,
-                Effect::Run(call) => self.run_call(call),
+                Effect::Run(call) => self.run_call(call).await,
                 Effect::StopCalls => self.stop_calls.cancel(),
                 Effect::Delivered(prompts) => self.say(TurnSaid::Delivered(prompts)).await,
-                Effect::Used(usage) => {
-                    let spent = self.spent(usage);
-                    self.say(TurnSaid::Used(spent)).await;
+                Effect::Replied(reply, whole) => {
+                    let spent = (whole == Whole::Yes).then(|| spent(&self.asked(), reply.usage));
+                    self.say(TurnSaid::Replied { reply, spent }).await;
                 }
+                Effect::Described(shown) => self.say(TurnSaid::Described(shown)).await,
+                Effect::Settled { call, outcome, shown } => {
+                    self.say(TurnSaid::Settled { call, outcome, shown }).await;
+                }
+                Effect::Told { message, text } => self.say(TurnSaid::Told { message, text }).await,
                 Effect::Step(step) => self.say(TurnSaid::Step(step)).await,
                 Effect::End(ended) => return Some(ended),
             }
@@ -349,14 +355,16 @@ impl Runner {
         drop(self.said.send(said).await);
     }
 
-    fn spent(&self, usage: Usage) -> Spent {
-        let choice = self.asked.clone().unwrap_or_else(|| self.settings.borrow().choice.clone());
-        Spent {
-            model: choice.name.clone(),
-            usage,
-            window: choice.context_window,
-            price: choice.price,
-        }
+    /// What comes when all that was said is told.
+    async fn when_told(&mut self) -> Gone {
+        let (go, gone) = Go::new();
+        self.say(TurnSaid::WhenTold(go)).await;
+        gone
+    }
+
+    /// The model of the last request.
+    fn asked(&self) -> Arc<Choice> {
+        self.asked.clone().unwrap_or_else(|| self.settings.borrow().choice.clone())
     }
 
     async fn request(&mut self) {
@@ -393,19 +401,29 @@ impl Runner {
         }
     }
 
-    fn judge(&mut self, id: CallId) {
+    async fn judge(&mut self, id: CallId) {
         let Some(call) = self.state.calls().get(&id).cloned() else { return };
         let Some(tool) = self.environment.toolbox.get(&call.tool) else { return };
         let context = self.context(&id);
         let settings = self.settings.clone();
         let policy = self.environment.policy.clone();
         let judged = id.clone();
+        let effect = tool.effect();
+        // It looks at what it would change, and the client may be asked for that.
+        let told = match effect {
+            tools::Effect::Write => Some(self.when_told().await),
+            tools::Effect::Read | tools::Effect::Run | tools::Effect::None => None,
+        };
         let handle = self.jobs.spawn(async move {
+            if let Some(told) = told
+                && let Err(never) = told.wait(&context.cancel).await
+            {
+                return Done::Judged(judged, Box::new(Judged::Invalid(never.outcome.text())));
+            }
             let verdict = match tool.prepare(&call.input, &context).await {
                 Err(message) => Judged::Invalid(message),
                 Ok(prepared) => {
                     let now = settings.borrow().clone();
-                    let effect = tool.effect();
                     decided(
                         permission::decide(now.mode, &now.rules, &policy, effect, &prepared),
                         prepared,
@@ -417,14 +435,27 @@ impl Runner {
         self.job_calls.insert(handle.id(), id);
     }
 
-    fn run_call(&mut self, id: CallId) {
+    async fn run_call(&mut self, id: CallId) {
         let Some(call) = self.state.calls().get(&id).cloned() else { return };
         let Some(tool) = self.environment.toolbox.get(&call.tool) else { return };
         // A call that nobody judged would touch nothing.
         let permitted = self.permitted.remove(&id).unwrap_or_default();
+        let gone = match tool.effect() {
+            tools::Effect::Read | tools::Effect::None => self.when_told().await,
+            effect @ (tools::Effect::Write | tools::Effect::Run) => {
+                let outside =
+                    effect == tools::Effect::Run || permitted.iter().any(|touch| !touch.inside);
+                let (go, gone) = Go::new();
+                self.say(TurnSaid::Begin { call: id.clone(), outside, go }).await;
+                gone
+            }
+        };
         let context = Context { permitted: Some(permitted), ..self.context(&id) };
         let handle = self.jobs.spawn(async move {
-            let ran = tool.run(&call.input, &context).await;
+            let ran = match gone.wait(&context.cancel).await {
+                Ok(()) => tool.run(&call.input, &context).await,
+                Err(never_began) => never_began,
+            };
             Done::Ran(call.id, Box::new(ran))
         });
         self.job_calls.insert(handle.id(), id);

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::Ended;
 use super::calls::{Calls, Judged};
-use crate::event::{CallStatus, Event, Question, Role};
+use crate::event::{CallStatus, CallUpdate, Event, Question, Role};
 use crate::fault::{Fault, Kind};
 use crate::ids::{CallId, IdSource, MessageId, PromptId};
 use crate::model::{Delta, ModelError, Reply, Stop};
 use crate::permission::Answer;
 use crate::tools::{Ran, Toolbox};
-use crate::transcript::{Content, End, Prompt, Settled, Step, Thought, Usage};
+use crate::transcript::{self, Content, End, Outcome, Prompt, Settled, Step, Text, Thought, Usage};
 
 /// Limits of one turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,22 +55,57 @@ pub(super) enum Effect {
     /// Stop every running call; each still says how it ended.
     StopCalls,
     Delivered(Vec<PromptId>),
-    Used(Usage),
+    /// The words of a reply are whole, or broke off.
+    Replied(transcript::Reply, Whole),
+    /// What a judged call shows.
+    Described(CallUpdate),
+    Settled {
+        call: CallId,
+        outcome: Outcome,
+        shown: CallUpdate,
+    },
+    /// Something for the user that the model does not see.
+    Told {
+        message: MessageId,
+        text: String,
+    },
     Step(Arc<Step>),
     End(Ended),
+}
+
+/// Whether a reply came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whole {
+    Yes,
+    BrokeOff,
 }
 
 /// What a step has gathered so far.
 #[derive(Debug, Default)]
 struct Draft {
     steered: Vec<Prompt>,
-    thought: String,
+    thought: Text,
     thoughts: Vec<Thought>,
     thought_message: Option<MessageId>,
-    text: String,
+    text: Text,
     message: Option<MessageId>,
     usage: Usage,
     stop: Option<Stop>,
+}
+
+impl Draft {
+    fn reply(&self, calls: Vec<transcript::Call>) -> transcript::Reply {
+        transcript::Reply {
+            steered: self.steered.iter().map(|prompt| prompt.message.clone()).collect(),
+            thought: self.thought.clone(),
+            thought_message: self.thought_message.clone(),
+            thoughts: self.thoughts.clone(),
+            text: self.text.clone(),
+            message: self.message.clone(),
+            calls,
+            usage: self.usage,
+        }
+    }
 }
 
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
@@ -185,12 +220,16 @@ impl TurnState {
     }
 
     fn replied(&mut self, reply: Reply, effects: &mut Vec<Effect>) {
-        self.tokens += reply.usage.input + reply.usage.output;
+        let tokens = reply.usage.input.saturating_add(reply.usage.output);
+        self.tokens = self.tokens.saturating_add(tokens);
         self.draft.usage = reply.usage;
         self.draft.stop = Some(reply.stop);
         self.draft.thoughts = reply.thoughts;
-        effects.push(Effect::Used(reply.usage));
-        self.calls.requested(reply.calls, effects);
+        // The reply holds its calls, but nothing is said of them before it.
+        let mut of_calls = Vec::new();
+        self.calls.requested(reply.calls, &mut of_calls);
+        effects.push(Effect::Replied(self.draft.reply(self.calls.calls()), Whole::Yes));
+        effects.append(&mut of_calls);
         self.phase = Phase::Calling;
         self.advance(effects);
     }
@@ -214,17 +253,9 @@ impl TurnState {
         let settled: Vec<Settled> = self.calls.take_settled();
         let had_calls = !settled.is_empty();
         let draft = std::mem::take(&mut self.draft);
-        let step = Arc::new(Step {
-            steered: draft.steered,
-            thought: draft.thought.into(),
-            thought_message: draft.thought_message,
-            thoughts: draft.thoughts,
-            text: draft.text.into(),
-            message: draft.message,
-            calls: settled,
-            usage: draft.usage,
-        });
         self.draft.stop = draft.stop;
+        let reply = draft.reply(Vec::new());
+        let step = Arc::new(reply.into_step(draft.steered, settled));
         self.steps.push(step.clone());
         effects.push(Effect::Step(step));
         had_calls
@@ -267,7 +298,7 @@ impl TurnState {
 
     /// Tells the user why the turn ends, in a message of its own that the model does not see.
     fn explain(&self, text: &str, effects: &mut Vec<Effect>) {
-        effects.push(said(self.ids.message(), Role::Agent, text.to_owned()));
+        effects.push(Effect::Told { message: self.ids.message(), text: text.to_owned() });
     }
 
     fn broke(&mut self, error: &ModelError, effects: &mut Vec<Effect>) {
@@ -310,6 +341,7 @@ impl TurnState {
             && self.draft.thought.is_empty()
             && self.draft.steered.is_empty();
         if !empty {
+            effects.push(Effect::Replied(self.draft.reply(Vec::new()), Whole::BrokeOff));
             self.finish_step(effects);
         }
     }
@@ -353,8 +385,7 @@ pub fn defect() -> Ended {
 }
 
 /// The status that a client shows for an outcome.
-pub(super) fn status_of(outcome: &crate::transcript::Outcome) -> CallStatus {
-    use crate::transcript::Outcome;
+pub(super) fn status_of(outcome: &Outcome) -> CallStatus {
     match outcome {
         Outcome::Done { .. } => CallStatus::Completed,
         Outcome::Failed { .. } | Outcome::Denied { .. } | Outcome::Cancelled { .. } => {

@@ -4,7 +4,7 @@ use expect_test::{Expect, expect};
 use serde_json::json;
 
 use super::calls::Judged;
-use super::state::{Effect, Input, Limits, TurnState};
+use super::state::{Effect, Input, Limits, TurnState, Whole};
 use crate::event::{Event, Role};
 use crate::ids::{CallId, IdSource, MessageId, PromptId};
 use crate::model::{Delta, ModelError, Reply, RequestedCall, Stop};
@@ -85,7 +85,25 @@ fn line(effect: &Effect) -> Option<String> {
         Effect::Run(call) => format!("run {call}"),
         Effect::StopCalls => "stop calls".to_owned(),
         Effect::Delivered(prompts) => format!("delivered {}", prompts.len()),
-        Effect::Used(_) => return None,
+        Effect::Replied(reply, whole) => {
+            let calls: Vec<String> =
+                reply.calls.iter().map(|call| format!("{} {}", call.id, call.tool)).collect();
+            let steered = if reply.steered.is_empty() {
+                String::new()
+            } else {
+                format!(" with {}", reply.steered.len())
+            };
+            let whole = if *whole == Whole::Yes { "" } else { ", broken off" };
+            format!("replied {:?} [{}]{steered}{whole}", reply.text, calls.join(", "))
+        }
+        Effect::Described(update) => match update.status {
+            Some(status) => format!("describe {} {status:?}", update.id),
+            None => format!("describe {}", update.id),
+        },
+        Effect::Settled { call, shown, .. } => format!("{call} settled {:?}", shown.status?),
+        Effect::Told { text, .. } => {
+            format!("tell {:?}", text.chars().take(30).collect::<String>())
+        }
         Effect::Step(step) => {
             let outcomes: Vec<&str> = step
                 .calls
@@ -125,7 +143,7 @@ fn a_reply_without_calls_ends_the_turn() {
             request
             say "Hello"
             say "!"
-            step "Hello!" [] · end Finished
+            replied "Hello!" [] · step "Hello!" [] · end Finished
 
         "#]],
     );
@@ -153,18 +171,18 @@ fn reads_run_beside_each_other_and_changes_in_order() {
         &expect![[r#"
             request
             c1 Pending
-            c2 Pending · c3 Pending · c4 Pending · c5 Pending · judge c1 · judge c2
-            c2 InProgress · run c2
-            c1 InProgress · run c1
-            c1 Completed
-            c2 Completed · judge c3
-            c3 InProgress · run c3
-            c3 Completed · judge c4
-            c4 InProgress · run c4
-            c4 Completed · judge c5
-            ask c5
+            replied "" [c1 read, c2 grep, c3 edit, c4 read, c5 terminal] · c2 Pending · c3 Pending · c4 Pending · c5 Pending · judge c1 · judge c2
+            describe c2 InProgress · run c2
+            describe c1 InProgress · run c1
+            c1 settled Completed
+            c2 settled Completed · judge c3
+            describe c3 InProgress · run c3
+            c3 settled Completed · judge c4
+            describe c4 InProgress · run c4
+            c4 settled Completed · judge c5
+            describe c5 · ask c5
             c5 InProgress · run c5
-            c5 Completed · step "" ["done", "done", "done", "done", "done"] · request
+            c5 settled Completed · step "" ["done", "done", "done", "done", "done"] · request
         "#]],
     );
 }
@@ -181,10 +199,10 @@ fn what_cannot_run_is_an_outcome() {
         ],
         &expect![[r#"
             request
-            c1 Pending · c1 Failed · c2 Pending · c2 Failed · c3 Pending · c4 Pending · judge c3
-            c3 Failed · judge c4
-            ask c4
-            c4 Failed · step "" ["failed", "failed", "failed", "denied"] · request
+            replied "" [c1 nonsense, c2 broken, c3 write, c4 write] · c1 Pending · c1 settled Failed · c2 Pending · c2 settled Failed · c3 Pending · c4 Pending · judge c3
+            c3 settled Failed · judge c4
+            describe c4 · ask c4
+            c4 settled Failed · step "" ["failed", "failed", "failed", "denied"] · request
         "#]],
     );
 }
@@ -203,8 +221,8 @@ fn steering_is_seen_before_the_next_request_and_keeps_the_turn_alive() {
             request
             say "So"
 
-            step "So" [] · delivered 1 · request
-            step "" [] · end Finished
+            replied "So" [] · step "So" [] · delivered 1 · request
+            replied "" [] with 1 · step "" [] · end Finished
         "#]],
     );
 }
@@ -224,13 +242,13 @@ fn a_cancel_settles_every_call() {
         ],
         &expect![[r#"
             request
-            c1 Pending · c2 Pending · c3 Pending · judge c1 · judge c2
-            c1 InProgress · run c1
-            ask c2
-            withdraw c2 · c2 Failed · c3 Failed · stop calls
+            replied "" [c1 read, c2 read, c3 edit] · c1 Pending · c2 Pending · c3 Pending · judge c1 · judge c2
+            describe c1 InProgress · run c1
+            describe c2 · ask c2
+            withdraw c2 · c2 settled Failed · c3 settled Failed · stop calls
 
 
-            c1 Completed · step "" ["done", "cancelled", "cancelled"] · end Cancelled
+            c1 settled Completed · step "" ["done", "cancelled", "cancelled"] · end Cancelled
         "#]],
     );
 }
@@ -244,7 +262,7 @@ fn a_cancel_in_the_stream_keeps_the_text_and_closes_what_began() {
             request
             say "Half a"
             c1 Pending
-            drop stream · c1 Failed · step "Half a" [] · end Cancelled
+            drop stream · c1 Failed · replied "Half a" [], broken off · step "Half a" [] · end Cancelled
         "#]],
     );
 }
@@ -278,9 +296,9 @@ fn limits_end_the_turn_with_their_reason() {
         vec![reply(Stop::Finished, &["read"]), allowed("c1"), ran("c1")],
         &expect![[r#"
             request
-            c1 Pending · judge c1
-            c1 InProgress · run c1
-            c1 Completed · step "" ["done"] · say "I stopped after 1 requests to " · end MaxSteps
+            replied "" [c1 read] · c1 Pending · judge c1
+            describe c1 InProgress · run c1
+            c1 settled Completed · step "" ["done"] · tell "I stopped after 1 requests to " · end MaxSteps
         "#]],
     );
     check(
@@ -288,9 +306,9 @@ fn limits_end_the_turn_with_their_reason() {
         vec![reply(Stop::Finished, &["read"]), allowed("c1"), ran("c1")],
         &expect![[r#"
             request
-            c1 Pending · judge c1
-            c1 InProgress · run c1
-            c1 Completed · step "" ["done"] · say "I stopped after 11 tokens; the" · end MaxTokens
+            replied "" [c1 read] · c1 Pending · judge c1
+            describe c1 InProgress · run c1
+            c1 settled Completed · step "" ["done"] · tell "I stopped after 11 tokens; the" · end MaxTokens
         "#]],
     );
     check(
@@ -298,7 +316,7 @@ fn limits_end_the_turn_with_their_reason() {
         vec![reply(Stop::MaxTokens, &[])],
         &expect![[r#"
             request
-            step "" [] · end MaxTokens
+            replied "" [] · step "" [] · end MaxTokens
         "#]],
     );
     check(
@@ -306,7 +324,7 @@ fn limits_end_the_turn_with_their_reason() {
         vec![reply(Stop::Refused, &[])],
         &expect![[r#"
             request
-            step "" [] · end Refused
+            replied "" [] · step "" [] · end Refused
         "#]],
     );
 }
@@ -320,7 +338,36 @@ fn calls_that_the_model_gave_up_are_closed() {
             request
             c1 Pending
             c2 Pending
-            c2 Failed · judge c1
+            replied "" [c1 read] · c2 Failed · judge c1
         "#]],
     );
+}
+
+#[test]
+fn arguments_that_are_nested_too_deep_are_refused() {
+    let nested = |levels: usize| (0..levels).fold(json!(1), |value, _| json!([value]));
+    let call = |levels| RequestedCall {
+        tool: "write".to_owned(),
+        input: Ok(json!({ "a": nested(levels) })),
+        signatures: Vec::new(),
+    };
+    let usage = Usage { input: 10, output: 1, cached: 0 };
+    let calls = vec![call(63), call(64)];
+    let end = Reply { stop: Stop::Finished, usage, calls, thoughts: Vec::new() };
+    let mut turn = turn(10, 1000);
+    turn.handle(Input::Begin);
+    let effects = turn.handle(Input::Delta(Delta::End(end)));
+    let replied = effects
+        .iter()
+        .find_map(|effect| if let Effect::Replied(reply, _) = effect { Some(reply) } else { None });
+    let inputs: Vec<_> = replied.unwrap().calls.iter().map(|call| call.input.clone()).collect();
+    assert_eq!(inputs, [json!({ "a": nested(63) }), json!({})]);
+    let outcome = |effect: &Effect| {
+        let Effect::Settled { call, outcome, .. } = effect else { return None };
+        Some((call.to_string(), outcome.text()))
+    };
+    let outcomes: Vec<_> = effects.iter().filter_map(outcome).collect();
+    let [(call, why)] = outcomes.as_slice() else { panic!("{outcomes:?}") };
+    assert_eq!(call, "c2");
+    assert!(why.contains("64 levels deep"), "{why}");
 }

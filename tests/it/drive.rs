@@ -27,16 +27,21 @@ scripts! {
     cancel_stream
     cancel_terminal
     chat
+    delete
     edit_conflict
     editor_buffers
     editor_terminals
     end_of_input
     fail_before
     fail_midway
+    fork
     image
     initialize_twice
     instructions
+    kill_load
     links
+    list
+    load
     max_tokens
     no_model
     no_session
@@ -47,6 +52,8 @@ scripts! {
     permission_reject
     plan_mode
     read_edit_run
+    resume
+    set_title
     slash_commands
     steer
     two_sessions

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::agent::{Agent, Answer};
 use crate::support::client::{Says, nothing_asked, shown};
+use crate::support::fault::Locked;
 use crate::support::home::Home;
 
 const BYPASS: &str = "permissions:\n  mode: bypass\n";
@@ -299,6 +300,102 @@ fn c65_a_file_that_the_editor_formats_must_be_read_again() {
     assert_eq!(editor.buffers[&path], "x = 2\n");
 }
 
+/// The status of the call on `path` (or of the one command, for no path) when the request came; nothing for
+/// a call that was not announced. A call is pending where nothing else is said.
+fn status_before<'a>(messages: &'a [Value], at: usize, path: Option<&Value>) -> Option<&'a str> {
+    let updates: Vec<&Value> =
+        messages[..at].iter().map(|message| &message["params"]["update"]).collect();
+    let input_of = |update: &Value| match path {
+        None => update["rawInput"].get("command").is_some(),
+        Some(path) => update["rawInput"]["path"]
+            .as_str()
+            .is_some_and(|input| path.as_str().unwrap().ends_with(&format!("/{input}"))),
+    };
+    let call = &updates.iter().rfind(|update| input_of(update))?["toolCallId"];
+    let mut of_call = updates.iter().filter(|update| update["toolCallId"] == *call);
+    assert_eq!(of_call.next().unwrap()["sessionUpdate"], "tool_call");
+    updates
+        .iter()
+        .rev()
+        .filter(|update| update["toolCallId"] == *call)
+        .find_map(|update| update["status"].as_str())
+        .or(Some("pending"))
+}
+
+/// Asserts that every request came behind what announces its call, and what a tool that began asks for
+/// behind what says that it is in progress. How many of each method came.
+fn check_order(messages: &[Value]) -> BTreeMap<&str, usize> {
+    let mut count = BTreeMap::new();
+    for (at, request) in messages.iter().enumerate() {
+        let params = &request["params"];
+        let (Some(method), Some(_)) = (request["method"].as_str(), request.get("id")) else {
+            continue;
+        };
+        let path = Some(&params["path"]).filter(|path| path.is_string());
+        let status = status_before(messages, at, path);
+        // What would change is looked at before.
+        let judged = path.is_some_and(|path| path.as_str().unwrap().ends_with("change.txt"))
+            && method == "fs/read_text_file";
+        let expected: &[&str] = if judged { &["pending", "in_progress"] } else { &["in_progress"] };
+        assert!(
+            status.is_some_and(|status| expected.contains(&status)),
+            "{status:?} when this came: {request}, behind {messages:#?}"
+        );
+        *count.entry(method).or_default() += 1;
+    }
+    count
+}
+
+const EVERYTHING: &str = r#"
+    when prompt "announced early"
+      call read {"path": "a.txt"}
+      say "and"
+      call read {"path": "b.txt"}
+      call read {"path": "c.txt"}
+      call edit {"path": "change.txt", "edits": [{"old_text": "unsaved", "new_text": "changed"}]}
+      call write {"path": "new-change.txt", "content": "new"}
+      call read {"path": "d.txt"}
+      call terminal {"command": "true"}
+    then
+      say "done"
+    when any
+      call read {"path": "change.txt"}
+    then
+      say "read"
+"#;
+
+#[test]
+fn c65_c66_the_editor_is_asked_for_nothing_before_it_knows_of_the_call() {
+    // Behind a lock, nothing that is told is told at once.
+    for slow in [false, true] {
+        let home = home(EVERYTHING);
+        let mut editor = Editor { wrote: json!({}), ..Editor::default() };
+        for name in ["a.txt", "b.txt", "c.txt", "d.txt", "change.txt"] {
+            editor.buffers.insert(home.work().join(name), "unsaved\n".to_owned());
+        }
+        let capabilities = json!({
+            "fs": { "readTextFile": true, "writeTextFile": true }, "terminal": true
+        });
+        let mut agent = Agent::ready_with(&home, &capabilities);
+        let session = agent.new_session(&home);
+        editor.turn(&mut agent, &session);
+        let lock = slow.then(|| Locked::for_writing(&home));
+        let answer =
+            agent.turn(&session, "announced early", |request| match request["method"].as_str() {
+                Some("terminal/create") => Says::Result(json!({ "terminalId": "t-1" })),
+                Some("terminal/wait_for_exit") => Says::Result(json!({ "exitCode": 0 })),
+                Some("terminal/output" | "terminal/release") => over(request),
+                _ => editor.says(&session, request),
+            });
+        assert_eq!(answer.stop_reason(), "end_turn");
+        let asked = check_order(&answer.before);
+        assert_eq!((asked["fs/write_text_file"], asked["terminal/create"]), (2, 1));
+        assert!(asked["fs/read_text_file"] >= 6, "{asked:?}");
+        assert_eq!(answer.calls().len(), 7);
+        drop(lock);
+    }
+}
+
 const RUN: &str = "when any\n call terminal {\"command\": \"make all\"}\nthen\n say \"${outcome}\"";
 
 /// A session whose command runs in the editor's terminal `t-1`, up to the request that waits for its
@@ -379,7 +476,7 @@ fn c66_how_it_ended_may_be_said_with_its_output_or_before() {
         (json!({ "exitCode": null, "signal": "SIGTERM" }), Value::Null, "ended by SIGTERM"),
         (json!({}), Value::Null, "its exit code is unknown"),
     ] {
-        let Started { mut agent, prompt, before, wait, .. } = started(RUN);
+        let Started { home: _home, mut agent, prompt, before, wait, .. } = started(RUN);
         agent.respond(&wait, &exit);
         let answer = agent.serve_after(before, &prompt, |request| match over(request) {
             Says::Result(mut result) if result.is_object() => {
@@ -399,7 +496,7 @@ fn c66_how_it_ended_may_be_said_with_its_output_or_before() {
 
 #[test]
 fn c66_a_terminal_is_killed_and_released_on_cancel() {
-    let Started { mut agent, session, prompt, before, wait, .. } = started(RUN);
+    let Started { home: _home, mut agent, session, prompt, before, wait, .. } = started(RUN);
     agent.cancel(&session);
     let answer = agent.serve_after(before, &prompt, over);
     assert_eq!(answer.stop_reason(), "cancelled");
@@ -412,7 +509,7 @@ fn c66_a_terminal_is_killed_and_released_on_cancel() {
 
 #[test]
 fn c66_a_terminal_of_an_editor_that_does_not_answer_is_released() {
-    let Started { mut agent, session, prompt, before, .. } = started(RUN);
+    let Started { home: _home, mut agent, session, prompt, before, .. } = started(RUN);
     let began = Instant::now();
     agent.cancel(&session);
     let answer = agent.serve_after(before, &prompt, |_| Says::Nothing);
@@ -432,7 +529,7 @@ fn c66_a_terminal_of_an_editor_that_does_not_answer_is_released() {
 #[test]
 fn c66_a_terminal_is_killed_and_released_when_its_time_is_over() {
     let script = "when any\n call terminal {\"command\": \"make\", \"timeout_seconds\": 1}\nthen\n say \"${outcome}\"";
-    let Started { mut agent, prompt, before, wait, .. } = started(script);
+    let Started { home: _home, mut agent, prompt, before, wait, .. } = started(script);
     let mut before = before;
     let (more, kill) = agent.wait_for("terminal/kill");
     before.extend(more);
@@ -449,7 +546,7 @@ fn c66_a_terminal_is_killed_and_released_when_its_time_is_over() {
 
 #[test]
 fn c66_closing_the_session_releases_its_terminal() {
-    let Started { mut agent, session, prompt, before, .. } = started(RUN);
+    let Started { home: _home, mut agent, session, prompt, before, .. } = started(RUN);
     let closed = agent.request("session/close", &json!({ "sessionId": session }));
     let answer = agent.serve_after(before, &prompt, over);
     assert_eq!(answer.stop_reason(), "cancelled");
@@ -496,7 +593,7 @@ fn c66_a_terminal_that_was_made_while_the_turn_was_cancelled_is_released() {
 
 #[test]
 fn c66_output_that_the_editor_does_not_give_is_no_reason_to_run_it_again() {
-    let Started { mut agent, prompt, before, wait, .. } = started(RUN);
+    let Started { home: _home, mut agent, prompt, before, wait, .. } = started(RUN);
     agent.respond(&wait, &json!({ "exitCode": 0 }));
     let answer = agent.serve_after(before, &prompt, |request| match request["method"].as_str() {
         Some("terminal/output") => Says::Error(-32603),
@@ -544,7 +641,7 @@ fn c66_a_terminal_that_is_never_made_does_not_hold_the_end_up() {
 #[test]
 fn c66_a_wait_that_fails_is_no_exit() {
     for says in [Says::Error(-32603), Says::Result(json!("gone"))] {
-        let Started { mut agent, prompt, before, wait, .. } = started(RUN);
+        let Started { home: _home, mut agent, prompt, before, wait, .. } = started(RUN);
         agent.say(&wait, says);
         let answer = agent.serve_after(before, &prompt, |request| match over(request) {
             Says::Result(mut result) if result.is_object() => {
@@ -564,7 +661,7 @@ fn c66_a_wait_that_fails_is_no_exit() {
 
 #[test]
 fn c66_output_that_the_editor_cut_is_told_as_it_is() {
-    let Started { mut agent, prompt, before, wait, .. } = started(RUN);
+    let Started { home: _home, mut agent, prompt, before, wait, .. } = started(RUN);
     agent.respond(&wait, &json!({ "exitCode": 0 }));
     let answer = agent.serve_after(before, &prompt, |request| match request["method"].as_str() {
         Some("terminal/output") => Says::Result(json!({ "output": "the end", "truncated": true })),

@@ -10,16 +10,10 @@ use crate::support::agent::Agent;
 use crate::support::home::Home;
 
 /// Methods whose capability this version does not advertise, and some that clients try.
-const GATED: [&str; 24] = [
-    "session/load",
-    "session/list",
-    "session/resume",
-    "session/fork",
-    "session/delete",
+const GATED: [&str; 18] = [
     "session/archive",
     "session/unarchive",
     "session/status",
-    "session/set_title",
     "session/set_model",
     "session/request_permission",
     "session/update",
@@ -35,6 +29,16 @@ const GATED: [&str; 24] = [
     "_talaria/task/spawn",
     "_talaria/task/list",
     "proxy/initialize",
+];
+
+/// Methods of sessions that last.
+const STORED: [&str; 6] = [
+    "session/load",
+    "session/list",
+    "session/resume",
+    "session/fork",
+    "session/delete",
+    "session/set_title",
 ];
 
 fn initialize(agent: &mut Agent, params: &Value) -> Value {
@@ -167,6 +171,32 @@ fn c20_capabilities_are_exactly_these() {
     assert_eq!(
         advertised()["agentCapabilities"],
         json!({
+            "loadSession": true,
+            "promptCapabilities": { "image": true, "audio": false, "embeddedContext": true },
+            "mcpCapabilities": { "http": false, "sse": false },
+            "sessionCapabilities": {
+                "additionalDirectories": {},
+                "close": {},
+                "delete": {},
+                "fork": {},
+                "list": {},
+                "resume": {},
+                "title": {},
+            },
+            "auth": { "logout": {} },
+        })
+    );
+}
+
+#[test]
+fn c20_without_a_store_there_is_nothing_of_sessions_that_last() {
+    let home = Home::scripted("when any\n  say \"a\"\n");
+    home.write_config("store: {enabled: false}\n");
+    let mut agent = Agent::start(&home);
+    let result = initialize(&mut agent, &json!({ "protocolVersion": 1 }));
+    assert_eq!(
+        result["agentCapabilities"],
+        json!({
             "loadSession": false,
             "promptCapabilities": { "image": true, "audio": false, "embeddedContext": true },
             "mcpCapabilities": { "http": false, "sse": false },
@@ -174,6 +204,20 @@ fn c20_capabilities_are_exactly_these() {
             "auth": { "logout": {} },
         })
     );
+    let session = agent.new_session(&home);
+    assert_eq!(agent.ask(&session, "go").text(), "a");
+    assert_refused(&mut agent, &home, (&session, &STORED));
+    // Nor is any of it advised.
+    let answer = agent.ask("nobody", "go");
+    assert_eq!(answer.code(), -32002, "{}", answer.response);
+    assert!(!answer.message().contains("session/load"), "{}", answer.message());
+    drop(agent);
+    let kept: Vec<_> = std::fs::read_dir(home.state())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .filter(|name| name.to_string_lossy().contains("talaria.db"))
+        .collect();
+    assert!(kept.is_empty(), "{kept:?}");
 }
 
 #[test]
@@ -189,7 +233,16 @@ fn c20_what_is_advertised_works() {
     ]);
     let answer = agent.call("session/prompt", &json!({ "sessionId": session, "prompt": blocks }));
     assert_eq!((answer.stop_reason(), answer.text().as_str()), ("end_turn", "Seen."));
+    let other = json!({ "sessionId": session, "cwd": home.work(), "mcpServers": [] });
+    agent.call("session/fork", &other).result();
+    for method in ["session/load", "session/resume"] {
+        agent.call(method, &other).result();
+    }
+    agent.call("session/set_title", &json!({ "sessionId": session, "title": "A" })).result();
     agent.call("session/close", &json!({ "sessionId": session })).result();
+    let listed = agent.call("session/list", &json!({}));
+    assert_eq!(listed.result()["sessions"].as_array().unwrap().len(), 2);
+    agent.call("session/delete", &json!({ "sessionId": session })).result();
     let folders =
         json!({ "cwd": home.work(), "additionalDirectories": [home.state()], "mcpServers": [] });
     agent.call("session/new", &folders).result();
@@ -203,7 +256,13 @@ fn c20_what_is_not_advertised_is_no_method() {
     let mut agent = Agent::ready(&home);
     let session = agent.new_session(&home);
     agent.wait_for_update("available_commands_update");
-    for method in GATED {
+    assert_refused(&mut agent, &home, (&session, &GATED));
+    assert_eq!(agent.ask(&session, "go").text(), "a");
+}
+
+/// Asserts that these are no methods, with parameters that would be right, without and as notifications.
+fn assert_refused(agent: &mut Agent, home: &Home, (session, methods): (&str, &[&str])) {
+    for method in methods {
         for params in [
             json!({ "sessionId": session, "cwd": home.work(), "mcpServers": [], "modelId": "x", "title": "x" }),
             json!({}),
@@ -216,7 +275,6 @@ fn c20_what_is_not_advertised_is_no_method() {
         assert_eq!(agent.wait(&json!(method)).code(), -32601, "{method}");
     }
     agent.assert_silent();
-    assert_eq!(agent.ask(&session, "go").text(), "a");
 }
 
 #[test]

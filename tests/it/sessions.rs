@@ -230,7 +230,9 @@ fn assert_unknown(agent: &mut Agent, session: &str) {
         let answer = agent.call(method, &params);
         assert_eq!(answer.code(), -32002, "{method}: {}", answer.response);
         assert_eq!(answer.response["error"]["data"], json!({ "sessionId": session }), "{method}");
-        assert!(answer.message().contains("session/new"), "{}", answer.message());
+        for way in ["session/new", "session/load"] {
+            assert!(answer.message().contains(way), "{}", answer.message());
+        }
     }
     agent.cancel(session);
     agent.assert_silent();
@@ -413,6 +415,31 @@ fn c86_no_field_of_ours_is_at_the_root_of_a_message() {
 }
 
 #[test]
+fn c86_the_answers_about_stored_sessions_have_fields_of_the_protocol_only() {
+    let home = Home::scripted(SAY);
+    let mut agent = Agent::ready(&home);
+    let session = agent.new_session(&home);
+    agent.ask(&session, "go").result();
+    let server = json!({ "name": "a", "command": "/bin/false", "args": [], "env": [] });
+    let params = json!({ "sessionId": session, "cwd": home.work(), "mcpServers": [server], "title": "x", "_meta": { "a": 1 } });
+    let mut said = |method: &str| agent.call(method, &params).result().clone();
+    let titled = said("session/set_title");
+    assert_fields(&titled, &known::<acp::SetSessionTitleResponse>(&titled), &titled);
+    let loaded = said("session/load");
+    assert_fields(&loaded, &known::<acp::LoadSessionResponse>(&loaded), &loaded);
+    assert!(loaded["_meta"]["talaria"]["notes"][0].as_str().unwrap().contains("MCP"), "{loaded}");
+    let resumed = said("session/resume");
+    assert_fields(&resumed, &known::<acp::ResumeSessionResponse>(&resumed), &resumed);
+    let forked = said("session/fork");
+    assert_fields(&forked, &known::<acp::ForkSessionResponse>(&forked), &forked);
+    let listed = said("session/list");
+    assert_fields(&listed, &known::<acp::ListSessionsResponse>(&listed), &listed);
+    assert_eq!(listed["sessions"].as_array().unwrap().len(), 2);
+    let deleted = said("session/delete");
+    assert_eq!(deleted, json!({}));
+}
+
+#[test]
 fn c87_unknown_fields_and_meta_are_tolerated_in_input() {
     let home = Home::scripted(SAY);
     let mut agent = Agent::start(&home);
@@ -440,4 +467,60 @@ fn c87_unknown_fields_and_meta_are_tolerated_in_input() {
     let line = json!({ "jsonrpc": "2.0", "id": "z", "method": "logout", "params": {}, "unknown": 1, "_meta": meta });
     agent.send(&line);
     agent.wait(&json!("z")).result();
+}
+
+#[test]
+fn the_files_of_the_store_are_no_tools_to_read_or_write() {
+    let home = Home::scripted("");
+    let linked = home.root().join("linked");
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(home.state(), &linked).unwrap();
+    // `TALARIA_HOME` as it is, by a link, and relative to the folder that the process runs in.
+    let relative = home.root().strip_prefix("/").unwrap().join("home");
+    for talaria in [home.state(), linked, relative] {
+        let state = home.state();
+        std::fs::write(state.join("notes.txt"), "SQLite is named here\n").unwrap();
+        let (database, wal) = (state.join("talaria.db"), state.join("talaria.db-wal"));
+        let through = home.root().join("linked/talaria.db");
+        let calls = [
+            ("read", json!({ "path": database })),
+            ("read", json!({ "path": through })),
+            ("grep", json!({ "pattern": "SQLite", "path": database })),
+            ("edit", json!({ "path": wal, "edits": [{ "old_text": "a", "new_text": "b" }] })),
+            ("write", json!({ "path": state.join("talaria.db-shm"), "content": "x" })),
+            ("write", json!({ "path": state.join("owners/x.lock"), "content": "x" })),
+            ("grep", json!({ "pattern": "SQLite", "path": state })),
+            ("list", json!({ "path": state })),
+        ];
+        let mut script = "when any\n".to_owned();
+        for (tool, input) in &calls {
+            script.push_str(&format!("  call {tool} {input}\n"));
+        }
+        std::fs::write(home.script(), script + "then\n  say \"Done.\"\n").unwrap();
+        home.write_config("permissions: {mode: bypass}\n");
+        let mut command = home.command();
+        command.env("TALARIA_HOME", &talaria);
+        let mut agent = Agent::spawn(command);
+        agent.initialize(&json!({}));
+        let session = agent.new_session(&home);
+        let answer = agent.ask(&session, "go");
+        assert_eq!(answer.stop_reason(), "end_turn");
+        // Each call's last update, in their order.
+        let ids: Vec<&str> = answer
+            .updates("tool_call")
+            .iter()
+            .map(|call| call["toolCallId"].as_str().unwrap())
+            .collect();
+        let statuses: Vec<&str> = ids.iter().map(|id| answer.status(id)).collect();
+        let refused = ["failed"; 6];
+        assert_eq!(statuses[..6], refused, "{}", talaria.display());
+        assert_eq!(statuses[6..], ["completed"; 2], "{}", talaria.display());
+        for id in &ids[..6] {
+            let said = serde_json::to_string(&answer.call(id)).unwrap();
+            assert!(said.contains("forbids"), "{said}");
+        }
+        let found = serde_json::to_string(&answer.call(ids[6])).unwrap();
+        assert!(found.contains("notes.txt") && !found.contains("talaria.db"), "{found}");
+        assert!(state.join("talaria.db").exists() && !state.join("owners/x.lock").exists());
+    }
 }

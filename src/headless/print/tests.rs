@@ -57,6 +57,38 @@ fn a_conversation_is_readable() {
 }
 
 #[test]
+fn each_message_begins_on_a_line() {
+    let said = |message: &str, text: &str| {
+        json!({"sessionUpdate": "agent_message_chunk", "messageId": message,
+            "content": {"type": "text", "text": text}})
+    };
+    check(
+        Format::Plain,
+        &[said("m2", "Hel"), said("m2", "lo"), said("m3", "Not saved."), said("m2", " there")],
+        &expect![[r#"
+            Hello
+            Not saved.
+             there
+        "#]],
+    );
+}
+
+#[test]
+fn a_question_drives_no_terminal() {
+    let mut out = Vec::new();
+    let mut printer = Printer::new(&mut out, Format::Plain);
+    let title = "`rm -r x #\u{1b}[2K\r`\n? \u{202e}sl";
+    let call = json!({"toolCallId": "c1", "title": title});
+    printer.question(&json!({"toolCall": call})).expect("writes");
+    printer.prompt("pasted \u{1b}[2J\ntext").expect("writes");
+    printer.note("Going on with \u{1b}]0;x\u{7}").expect("writes");
+    assert_eq!(
+        String::from_utf8(out).expect("text"),
+        "? `rm -r x #[2K`\n    ? sl\n\n› pasted [2J\n  text\n\nGoing on with ]0;x\n"
+    );
+}
+
+#[test]
 fn json_has_a_line_for_each_update() {
     let update = json!({"sessionUpdate": "agent_message_chunk"});
     check(

@@ -17,6 +17,7 @@ use crate::fault::Fault;
 use crate::headless;
 use crate::headless::editor::Editor;
 use crate::headless::policy::Policy;
+use crate::headless::process::Ending;
 use crate::headless::wire::Recorder;
 
 /// How to reach an agent.
@@ -171,6 +172,7 @@ impl Player<'_> {
             }
             Action::Expect(run) => self.expect(statement, run).await?,
             Action::ExpectExit(code) => self.expect_exit(line, *code).await?,
+            Action::Restart => self.restart(line).await?,
             Action::Talk(talk) => self.talk(statement, talk).await?,
         }
         Ok(())
@@ -245,6 +247,26 @@ impl Player<'_> {
     }
 
     async fn expect_exit(&mut self, line: usize, code: i32) -> Result<(), Failure> {
+        match self.wait_for_end(line).await? {
+            Some(ending) if ending.code != Some(code) => Err(Failure::new(
+                line,
+                format!("the agent ended with {}, not exit code {code}", ending.description),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends the agent if nothing else did, however it ends then, and starts another one.
+    async fn restart(&mut self, line: usize) -> Result<(), Failure> {
+        if let Some(editor) = self.editor.as_mut().filter(|_| !self.told_to_end) {
+            editor.close_input();
+        }
+        self.wait_for_end(line).await?;
+        self.editor(line).map(|_| ())
+    }
+
+    /// Waits for the agent's end; what sends something next starts another one.
+    async fn wait_for_end(&mut self, line: usize) -> Result<Option<Ending>, Failure> {
         let limit = self.limit();
         self.told_to_end = true;
         while self.ending.is_none() {
@@ -256,18 +278,11 @@ impl Player<'_> {
             }
         }
         self.check_laws(line)?;
-        let ending = self.ending.take();
         if let Some(mut editor) = self.editor.take() {
             self.recorder = editor.take_recorder();
         }
         self.told_to_end = false;
-        match ending {
-            Some(ending) if ending.code != Some(code) => Err(Failure::new(
-                line,
-                format!("the agent ended with {}, not exit code {code}", ending.description),
-            )),
-            _ => Ok(()),
-        }
+        Ok(self.ending.take())
     }
 }
 

@@ -67,6 +67,8 @@ pub(crate) enum Action {
     Wait(Duration),
     Deadline(Duration),
     ExpectExit(i32),
+    /// Wait for the agent's end and start another one in the same place.
+    Restart,
     ExpectFile {
         path: String,
         text: String,
@@ -86,13 +88,41 @@ pub(crate) enum Action {
 pub(crate) enum Talk {
     Start,
     Raw(Vec<u8>),
-    Initialize { params: Value, name: Option<String> },
-    New { params: Value, name: Option<String> },
-    Prompt { content: Value, name: Option<String> },
+    Initialize {
+        params: Value,
+        name: Option<String>,
+    },
+    New {
+        params: Value,
+        name: Option<String>,
+    },
+    /// `session/load`, `session/resume` or `session/fork` of the addressed session, or of the one that is
+    /// named.
+    Open {
+        method: &'static str,
+        id: Option<String>,
+        params: Value,
+        name: Option<String>,
+    },
+    List {
+        params: Value,
+        name: String,
+    },
+    Prompt {
+        content: Value,
+        name: Option<String>,
+    },
     Mode(String),
     Cancel,
-    Request { method: String, params: Value, name: String },
-    Notify { method: String, params: Value },
+    Request {
+        method: String,
+        params: Value,
+        name: String,
+    },
+    Notify {
+        method: String,
+        params: Value,
+    },
     Answer(Answer),
     CloseInput,
     Kill,
@@ -171,7 +201,10 @@ fn expectation(line: &str) -> Option<Expected> {
 fn action(line: &str, body: Option<String>) -> Result<Action, String> {
     let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
     let rest = rest.trim();
-    let takes_body = matches!(verb, "file" | "buffer" | "config" | "model" | "expect-file");
+    if let "file" | "buffer" | "expect-file" = verb {
+        return file(verb, rest, body);
+    }
+    let takes_body = matches!(verb, "config" | "model");
     let text = match body {
         Some(_) if !takes_body => return Err(format!("`{verb}` takes no block")),
         None if takes_body => {
@@ -186,8 +219,6 @@ fn action(line: &str, body: Option<String>) -> Result<Action, String> {
     match verb {
         "capabilities" => Ok(Action::Capabilities(object(rest)?)),
         "permission" => policy_of(rest).map(Action::Permission),
-        "file" => Ok(Action::File { path: word(verb, rest)?, text }),
-        "buffer" => Ok(Action::Buffer { path: word(verb, rest)?, text }),
         "git" => bare(Action::Git),
         "config" => bare(Action::Config(text)),
         "model" => bare(Action::Model(text)),
@@ -201,7 +232,7 @@ fn action(line: &str, body: Option<String>) -> Result<Action, String> {
         "expect-exit" => {
             rest.parse().map(Action::ExpectExit).map_err(|_| format!("`{rest}` is no exit code"))
         }
-        "expect-file" => Ok(Action::ExpectFile { path: word(verb, rest)?, text }),
+        "restart" => bare(Action::Restart),
         "expect-no-file" => Ok(Action::ExpectNoFile(word(verb, rest)?)),
         "show" => kinds(rest).map(Action::Show),
         "hide" => kinds(rest).map(Action::Hide),
@@ -209,6 +240,35 @@ fn action(line: &str, body: Option<String>) -> Result<Action, String> {
         "expect" => bare(Action::Expect(Vec::new())),
         _ => talk(verb, rest).map(Action::Talk),
     }
+}
+
+/// `file PATH <<END`, or `file PATH "text"` for a text that a block cannot hold. A path with spaces is in
+/// quotes.
+fn file(verb: &str, rest: &str, body: Option<String>) -> Result<Action, String> {
+    let missing = || format!("`{verb}` needs a block: end the line with `<<END`");
+    let mut strings = serde_json::Deserializer::from_str(rest).into_iter::<String>();
+    let (path, rest) = match strings.next().filter(|_| rest.starts_with('"')) {
+        Some(path) => {
+            let path = path.map_err(|error| format!("the path is no text in quotes: {error}"))?;
+            (path, rest.get(strings.byte_offset()..).unwrap_or_default().trim())
+        }
+        None => match rest.split_once(" \"") {
+            Some((path, _)) => (word(verb, path)?, rest.get(path.len()..).unwrap_or_default()),
+            None => (word(verb, rest)?, ""),
+        },
+    };
+    let text = match body {
+        Some(text) if rest.is_empty() => text,
+        Some(_) => return Err(format!("`{verb}` has both a text and a block")),
+        None if rest.is_empty() => return Err(missing()),
+        None => serde_json::from_str(rest.trim())
+            .map_err(|error| format!("`{verb}` needs a block, or a text in quotes: {error}"))?,
+    };
+    Ok(match verb {
+        "buffer" => Action::Buffer { path, text },
+        "expect-file" => Action::ExpectFile { path, text },
+        _ => Action::File { path, text },
+    })
 }
 
 fn talk(verb: &str, rest: &str) -> Result<Talk, String> {
@@ -227,6 +287,14 @@ fn talk(verb: &str, rest: &str) -> Result<Talk, String> {
         "new" => {
             let (params, name) = named(rest);
             Ok(Talk::New { params: object(params)?, name })
+        }
+        "load" => open("session/load", rest),
+        "resume" => open("session/resume", rest),
+        "fork" => open("session/fork", rest),
+        "list" => {
+            let (params, name) = named(rest);
+            let name = name.unwrap_or_else(|| "list".to_owned());
+            Ok(Talk::List { params: object(params)?, name })
         }
         "prompt" => {
             let (content, name) = named(rest);
@@ -249,6 +317,22 @@ fn talk(verb: &str, rest: &str) -> Result<Talk, String> {
         "kill" => bare(Talk::Kill),
         _ => Err(format!("unknown verb `{verb}`")),
     }
+}
+
+/// `[ID] [{…}] [as NAME]`.
+fn open(method: &'static str, rest: &str) -> Result<Talk, String> {
+    let (rest, name) = named(rest);
+    let (id, params) = match rest.find('{') {
+        // `${name}` is no object.
+        Some(start) if !rest.starts_with("${") => rest.split_at(start),
+        _ => rest.split_once(' ').unwrap_or((rest, "")),
+    };
+    let id = id.trim();
+    if id.contains(char::is_whitespace) {
+        return Err(format!("`{id}` is no session: name one, or address it with `@2`"));
+    }
+    let id = (!id.is_empty()).then(|| id.to_owned());
+    Ok(Talk::Open { method, id, params: object(params)?, name })
 }
 
 fn word(verb: &str, rest: &str) -> Result<String, String> {
@@ -368,91 +452,4 @@ fn bytes(text: &str) -> Result<Vec<u8>, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn actions(text: &str) -> Vec<Action> {
-        let script = parse("a.drive", text).expect("a script");
-        script.statements.into_iter().map(|statement| statement.action).collect()
-    }
-
-    fn error(text: &str) -> String {
-        parse("a.drive", text).expect_err("no script").to_string()
-    }
-
-    #[test]
-    fn a_block_ends_at_its_word() {
-        let text = "# comment\nfile a/b <<END\none\n\n  # two\nEND\ngit\n";
-        assert_eq!(
-            actions(text),
-            [Action::File { path: "a/b".into(), text: "one\n\n  # two\n".into() }, Action::Git]
-        );
-    }
-
-    #[test]
-    fn expected_lines_side_by_side_are_one_run() {
-        let script = parse(
-            "a.drive",
-            "prompt \"x\"\n<- say \"*\"\n...\n= end_turn\n\n@2 = end_turn\nexpect\n",
-        )
-        .expect("a script");
-        let runs: Vec<_> = script
-            .statements
-            .iter()
-            .filter_map(|statement| {
-                let Action::Expect(run) = &statement.action else { return None };
-                Some((statement.line, statement.last, statement.session, run.len()))
-            })
-            .collect();
-        assert_eq!(runs, [(2, 4, 1, 3), (6, 6, 2, 1), (7, 7, 1, 0)]);
-    }
-
-    #[test]
-    fn names_follow_as() {
-        let prompt = |content: &str, name: Option<&str>| {
-            Action::Talk(Talk::Prompt {
-                content: serde_json::json!([{"type": "text", "text": content}]),
-                name: name.map(str::to_owned),
-            })
-        };
-        assert_eq!(actions("prompt \"run as root\""), [prompt("run as root", None)]);
-        assert_eq!(actions("prompt \"x\" as second"), [prompt("x", Some("second"))]);
-        assert_eq!(
-            actions("initialize as i"),
-            [Action::Talk(Talk::Initialize {
-                params: serde_json::json!({}),
-                name: Some("i".into())
-            })]
-        );
-    }
-
-    #[test]
-    fn bytes_are_unescaped() {
-        assert_eq!(
-            actions(r#"bytes "a\xff\n""#),
-            [Action::Talk(Talk::Raw(vec![b'a', 0xff, b'\n']))]
-        );
-        assert_eq!(actions("send {} x"), [Action::Talk(Talk::Raw(b"{} x\n".to_vec()))]);
-    }
-
-    #[test]
-    fn errors_name_the_line() {
-        assert_eq!(error("\nfly"), "a.drive:2: unknown verb `fly`");
-        assert_eq!(
-            error("file a <<END\nx"),
-            "a.drive:1: the block has no end: a line `END` is missing"
-        );
-        assert_eq!(
-            error("new {"),
-            "a.drive:1: not JSON: EOF while parsing an object at line 1 column 1"
-        );
-        assert_eq!(
-            error("request a/b"),
-            "a.drive:1: `request` needs a name: end the line with `as NAME`"
-        );
-        assert!(error("wait 1h").starts_with("a.drive:1: `1h` is no duration"));
-        assert!(error("except late").starts_with("a.drive:1: `except late` needs a reason"));
-        assert!(error("@x prompt").starts_with("a.drive:1: `@x` is no session"));
-        assert!(error("file a").starts_with("a.drive:1: `file` needs a block"));
-    }
-}
+mod tests;

@@ -37,6 +37,24 @@ impl Player<'_> {
                 self.call(line, "session/new", (&params, name.as_ref().map(|_| shown(name))))
                     .await?;
             }
+            Talk::Open { method, id, params, name } => {
+                let id = match id {
+                    Some(id) => self.fill(id),
+                    None => self.session(statement)?,
+                };
+                if *method != "session/fork" {
+                    self.transcript.know(&id);
+                }
+                let cwd = self.world.cwd.to_string_lossy();
+                let fixed = json!({"sessionId": id, "cwd": cwd, "mcpServers": []});
+                let params = over(fixed, self.filled(params));
+                self.call(line, method, (&params, name.as_ref().map(|_| shown(name)))).await?;
+            }
+            Talk::List { params, name } => {
+                let name = Some(name.clone());
+                let params = self.filled(params);
+                self.call(line, "session/list", (&params, Some(shown(&name)))).await?;
+            }
             Talk::Mode(mode) => {
                 let params = json!({"sessionId": self.session(statement)?, "modeId": mode});
                 self.call(line, "session/set_mode", (&params, None)).await?;

@@ -1,4 +1,4 @@
-//! What a panic in a turn costs.
+//! What a panic in a turn costs, and how calls wait until they may begin.
 
 use expect_test::{Expect, expect};
 use futures::future::BoxFuture;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::*;
 use crate::config;
-use crate::event::{CallStatus, ThoughtLevel};
+use crate::event::ThoughtLevel;
 use crate::ids::{IdSource, MessageId, PromptId};
 use crate::model::catalog;
 use crate::model::provider::HttpClient;
@@ -40,8 +40,17 @@ impl Host for Broken {
     }
 }
 
-/// Runs a turn on a broken host; what became of its calls, and how it ended.
-async fn story(script: &str) -> String {
+/// What a session does with a call that waits to begin.
+#[derive(Clone, Copy)]
+enum Begin {
+    Lets,
+    Refuses,
+    /// It cancels the turn instead of an answer.
+    Cancels,
+}
+
+/// Runs a turn on a broken host; which calls waited, what became of them, and how it ended.
+async fn story(script: &str, begin: Begin) -> String {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.script");
     std::fs::write(&path, script).unwrap();
@@ -71,12 +80,26 @@ async fn story(script: &str) -> String {
     let tasks = TaskTracker::new();
     let mut turn = spawn(Arc::new(environment), start, settings, Arc::default(), &tasks);
     let mut lines = Vec::new();
+    let mut kept = Vec::new();
     while let Some(said) = turn.said.recv().await {
         match said {
-            TurnSaid::Event(Event::Call(CallUpdate { id, status: Some(status), .. }))
-                if matches!(status, CallStatus::Completed | CallStatus::Failed) =>
-            {
-                lines.push(format!("{id}: {status:?}"));
+            TurnSaid::Settled { call, shown: CallUpdate { status: Some(status), .. }, .. } => {
+                lines.push(format!("{call}: {status:?}"));
+            }
+            TurnSaid::WhenTold(go) => go.now(),
+            TurnSaid::Begin { call, outside, go } => {
+                lines.push(format!(
+                    "{call} waits{}",
+                    if outside { ", reaches outside" } else { "" }
+                ));
+                match begin {
+                    Begin::Lets => go.now(),
+                    Begin::Refuses => drop(go),
+                    Begin::Cancels => {
+                        kept.push(go);
+                        turn.cancel.cancel();
+                    }
+                }
             }
             TurnSaid::Step(step) => {
                 lines.extend(step.calls.iter().map(|settled| settled.outcome.text()));
@@ -89,8 +112,11 @@ async fn story(script: &str) -> String {
             | TurnSaid::Ask(_)
             | TurnSaid::Withdraw(_)
             | TurnSaid::Delivered(_)
-            | TurnSaid::Used(_)
-            | TurnSaid::Saw(_) => {}
+            | TurnSaid::Saw(_)
+            | TurnSaid::Replied { .. }
+            | TurnSaid::Described(_)
+            | TurnSaid::Settled { .. }
+            | TurnSaid::Told { .. } => {}
         }
     }
     tasks.close();
@@ -99,7 +125,40 @@ async fn story(script: &str) -> String {
 }
 
 fn check(runtime: &mut tokio::runtime::Builder, script: &str, expected: &Expect) {
-    expected.assert_eq(&runtime.build().unwrap().block_on(story(script)));
+    expected.assert_eq(&runtime.build().unwrap().block_on(story(script, Begin::Lets)));
+}
+
+/// Two calls that change something behind one that only looks.
+const CALLS: &str = "when any\n  call plan {\"entries\": []}\n  call terminal {\"command\": \"true\"}\n  call write {\"path\": \"a\", \"content\": \"\"}\nthen\n  say \"Done.\"\n";
+
+#[tokio::test]
+async fn a_call_that_may_not_begin_is_cancelled_before() {
+    expect![[r#"
+        c1: Completed
+        c2 waits, reaches outside
+        c2: Failed
+        c3: Failed
+        the plan is shown: 0 of 0 entries completed
+        cancelled: the turn ended before this call began
+        error: the tool ended because of a defect in Talaria
+        Finished
+    "#]]
+    .assert_eq(&story(CALLS, Begin::Refuses).await);
+}
+
+#[tokio::test]
+async fn a_cancel_ends_the_wait_of_a_call() {
+    expect![[r#"
+        c1: Completed
+        c2 waits, reaches outside
+        c3: Failed
+        c2: Failed
+        the plan is shown: 0 of 0 entries completed
+        cancelled: the user stopped the turn before this call began
+        cancelled: the user stopped the turn before this call began
+        Cancelled
+    "#]]
+    .assert_eq(&story(CALLS, Begin::Cancels).await);
 }
 
 #[test]
@@ -108,6 +167,7 @@ fn c15_a_tool_that_panics_costs_its_call() {
         tokio::runtime::Builder::new_current_thread().enable_all(),
         "when any\n  call terminal {\"command\": \"true\"}\n  call write {\"path\": \"a\", \"content\": \"\"}\nthen\n  say \"Done.\"\n",
         &expect![[r#"
+            c1 waits, reaches outside
             c1: Failed
             c2: Failed
             error: the tool ended because of a defect in Talaria

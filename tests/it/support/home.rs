@@ -92,7 +92,7 @@ impl Home {
         command
     }
 
-    fn root(&self) -> &Path {
+    pub fn root(&self) -> &Path {
         self.folder.path()
     }
 }

@@ -27,6 +27,18 @@ impl Agent {
                     self.sessions += 1;
                     self.answer(&id, json!({"sessionId": format!("s{}", self.sessions)})).await;
                 }
+                Some("session/load") => {
+                    let session = message["params"]["sessionId"].clone();
+                    let said = json!({"sessionUpdate": "user_message_chunk", "messageId": "m0",
+                        "content": {"type": "text", "text": "before"}});
+                    self.update(&session, said.clone()).await;
+                    self.answer(&id, json!({})).await;
+                    if session == "late" {
+                        self.update(&session, said).await;
+                    }
+                }
+                Some("session/fork") => self.answer(&id, json!({"sessionId": "fork"})).await,
+                Some("session/list") => self.answer(&id, json!({"sessions": []})).await,
                 Some("session/set_mode") => self.answer(&id, json!({})).await,
                 Some("session/prompt") => self.prompt(&message).await,
                 Some(other) if other != "session/cancel" => {
@@ -196,6 +208,19 @@ async fn a_difference_shows_all_that_came() {
         (5, "another line came than `← say \"Bye\"`")
     );
     assert_eq!(failure.difference, ["- ← say \"Bye\"", "+ ← say \"Hello\"", "  = end_turn"]);
+}
+
+#[tokio::test]
+async fn an_agent_that_is_started_again_loads_what_was() {
+    passes(
+        "restart\ninitialize\nload\n← user \"before\"\nfork\n@2 prompt \"hello\"\n@2 ...\n@2 = end_turn\n\
+         list\n= list {\"sessions\": []}\nload s9 as again\n@3 ← user \"before\"\n= again {}\n",
+    )
+    .await;
+    let failure = fails("load late as load\n@2 ← user \"before\"\n= load {}\n").await;
+    assert!(failure.message.contains("protocol violation (late)"), "{}", failure.message);
+    let failure = fails("resume").await;
+    assert!(failure.message.contains("`session/resume` failed"), "{}", failure.message);
 }
 
 #[tokio::test]

@@ -1,0 +1,372 @@
+//! From the journal back to a session: what it goes on from, and what a client is shown of it again. One
+//! pass over the records, in order; nothing is kept of a record that is not needed. It reads no database
+//! and writes nothing: what is to be appended is handed back.
+
+mod repair;
+mod step;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use self::repair::Left;
+use self::step::OpenStep;
+use super::flow::Flow;
+use crate::event::{Event, Role, ThoughtLevel, UsageReport};
+use crate::ids::{IdSource, MessageId, PromptId};
+use crate::known::Known;
+use crate::permission::{Mode, Rule};
+use crate::store::{Entry, Opened, Record, TitleBy};
+use crate::transcript::{self, Content, Over, Prompt, Reply, Spent, Transcript, Turn, Usage};
+
+/// What a session goes on from. The default is a new one.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Restored {
+    /// No turn in it is open.
+    pub transcript: Transcript,
+    pub seen: HashMap<PathBuf, Known>,
+    /// In the order of the answers; one for each grant.
+    pub rules: Vec<Rule>,
+    pub settings: Option<RestoredSettings>,
+    pub title: Option<(String, TitleBy)>,
+    /// The last one.
+    pub opened: Option<Opened>,
+    pub sums: Sums,
+}
+
+/// The settings that the session had last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RestoredSettings {
+    pub mode: Mode,
+    pub model: String,
+    pub thought: ThoughtLevel,
+}
+
+/// What the session has used so far; its ledger goes on from it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Sums {
+    /// By model, each once, in the order in which they were first asked.
+    pub usage: Vec<(String, Usage)>,
+    /// US dollars; absent while no price was known.
+    pub cost: Option<f64>,
+    pub filled: Option<Filled>,
+}
+
+/// How full the context was at the last request, in tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Filled {
+    pub used: u64,
+    pub size: u64,
+}
+
+/// Reads a journal.
+#[derive(Debug)]
+pub struct Restorer {
+    epoch: u64,
+    restored: Restored,
+    /// Prompts that arrived and of which nothing else is known yet, in order.
+    waiting: Vec<Prompt>,
+    /// Where the open turn is among the transcript's entries.
+    turn: Option<usize>,
+    /// The open turn's step whose calls have not all an outcome.
+    step: Option<OpenStep>,
+    left: Left,
+    flow: Flow,
+}
+
+/// What comes of a whole journal.
+#[derive(Debug, PartialEq)]
+pub struct Finished {
+    pub restored: Restored,
+    /// The last that a replay shows.
+    pub events: Vec<Event>,
+    /// To be appended before the session goes on: how what was interrupted ended. Read again with them,
+    /// the journal gives the same, and nothing more to repair.
+    pub repairs: Vec<Record>,
+}
+
+impl Default for Restorer {
+    fn default() -> Self {
+        Self::new(1)
+    }
+}
+
+impl Restorer {
+    /// `epoch` is that of the opening that restores, the one that the repairs are appended in.
+    pub fn new(epoch: u64) -> Self {
+        Self {
+            epoch,
+            restored: Restored::default(),
+            waiting: Vec::new(),
+            turn: None,
+            step: None,
+            left: Left::Ended,
+            flow: Flow::default(),
+        }
+    }
+
+    /// Takes the next record; what a replay shows now. A record that this Talaria cannot read is left out,
+    /// and so is one that does not fit what came before.
+    pub fn take(&mut self, entry: &Entry) -> Vec<Event> {
+        let mut events = Vec::new();
+        if let Some(record) = entry.record() {
+            self.apply(record, &mut events);
+        }
+        for event in &events {
+            self.flow.follow(event);
+        }
+        events
+    }
+
+    /// There are no more records.
+    pub fn finish(mut self) -> Finished {
+        let repairs = self.repairs();
+        let mut events = Vec::new();
+        for record in &repairs {
+            self.apply(record.clone(), &mut events);
+        }
+        events.extend(self.restored.summary());
+        Finished { restored: self.restored, events, repairs }
+    }
+
+    fn apply(&mut self, record: Record, events: &mut Vec<Event>) {
+        let restored = &mut self.restored;
+        match record {
+            Record::Opened(opened) => self.opened(opened),
+            Record::Settings { mode, model, thought } => {
+                restored.settings = Some(RestoredSettings { mode, model, thought });
+            }
+            Record::Title { title, by } => {
+                let users = matches!(restored.title, Some((_, TitleBy::User)));
+                if by == TitleBy::User || !users {
+                    restored.title = Some((title, by));
+                }
+            }
+            Record::Prompt { prompt } => self.arrived(prompt, events),
+            Record::Turn { prompt } => self.began(prompt, events),
+            Record::NotDelivered { prompt } => {
+                if let Some(prompt) = self.take_waiting(&prompt) {
+                    self.restored.transcript.entries.push(transcript::Entry::NotDelivered(prompt));
+                }
+            }
+            Record::Aside { prompt, message, answer } => {
+                self.aside(prompt, message, answer, events);
+            }
+            Record::Reply { reply, spent } => {
+                if let Some(spent) = spent {
+                    restored.sums.enter(&spent, reply.usage);
+                }
+                self.replied(reply, events);
+            }
+            Record::Call { shown } => {
+                if let Some(step) = &mut self.step {
+                    step.described(shown);
+                }
+            }
+            Record::Permission { rule, .. } => {
+                if let Some(rule) = rule {
+                    restored.rules.retain(|known| known.grant.key != rule.grant.key);
+                    restored.rules.push(rule);
+                }
+            }
+            Record::Begun { call } => {
+                if let Some(step) = &mut self.step {
+                    step.begun(&call);
+                }
+            }
+            Record::Saw { files } => restored.seen.extend(files),
+            Record::Outcome { call, outcome, shown } => {
+                if let Some(step) = &mut self.step {
+                    step.settled(&call, outcome, shown);
+                    if step.is_settled() {
+                        self.close_step(events);
+                    }
+                }
+            }
+            Record::Told { message, content } => {
+                events.push(Event::Said { message, role: Role::Agent, content });
+            }
+            Record::Plan { entries } => events.push(Event::Plan(entries)),
+            Record::End { over } => self.ended(over, events),
+        }
+    }
+
+    fn opened(&mut self, opened: Opened) {
+        let before = self.restored.opened.as_ref().and_then(|opened| opened.forked_from.as_ref());
+        if opened.forked_from.is_some() && opened.forked_from.as_ref() != before {
+            // What is open now goes on in the session that this one is a copy of.
+            self.left = Left::Copied;
+        }
+        self.restored.opened = Some(opened);
+    }
+
+    /// Prompts are shown when they arrive, whatever becomes of them.
+    fn arrived(&mut self, prompt: Prompt, events: &mut Vec<Event>) {
+        if self.waiting.iter().any(|waiting| waiting.message == prompt.message) {
+            return;
+        }
+        events.extend(shown_prompt(&prompt));
+        self.waiting.push(prompt);
+    }
+
+    fn take_waiting(&mut self, message: &MessageId) -> Option<Prompt> {
+        let at = self.waiting.iter().position(|prompt| prompt.message == *message)?;
+        Some(self.waiting.remove(at))
+    }
+
+    /// The prompt that the model saw. One that cannot be read, of a newer Talaria, has a note in its place:
+    /// the conversation around it stays.
+    fn taken(&mut self, message: MessageId, events: &mut Vec<Event>) -> Prompt {
+        self.take_waiting(&message).unwrap_or_else(|| {
+            let note = "[A prompt was here that this version of Talaria cannot read.]";
+            let content = vec![Content::text(note)];
+            let prompt = Prompt { id: PromptId::default(), message, content };
+            events.extend(shown_prompt(&prompt));
+            prompt
+        })
+    }
+
+    fn began(&mut self, prompt: MessageId, events: &mut Vec<Event>) {
+        // Its end could not be read.
+        self.ended(Over::Interrupted, events);
+        let turn = Turn { prompt: self.taken(prompt, events), steps: Vec::new(), over: None };
+        let entries = &mut self.restored.transcript.entries;
+        self.turn = Some(entries.len());
+        self.left = Left::Ended;
+        entries.push(transcript::Entry::Turn(Arc::new(turn)));
+    }
+
+    fn aside(
+        &mut self,
+        prompt: Prompt,
+        message: MessageId,
+        answer: String,
+        events: &mut Vec<Event>,
+    ) {
+        if self.take_waiting(&prompt.message).is_none() {
+            events.extend(shown_prompt(&prompt));
+        }
+        events.push(said(message.clone(), Role::Agent, &answer));
+        self.restored.transcript.entries.push(transcript::Entry::Aside { prompt, message, answer });
+    }
+
+    fn replied(&mut self, mut reply: Reply, events: &mut Vec<Event>) {
+        if self.turn.is_none() {
+            return;
+        }
+        self.close_step(events);
+        let steered = std::mem::take(&mut reply.steered);
+        let steered = steered.into_iter().map(|message| self.taken(message, events)).collect();
+        let calls = std::mem::take(&mut reply.calls);
+        for (message, role, text) in [
+            (&reply.thought_message, Role::Thought, &reply.thought),
+            (&reply.message, Role::Agent, &reply.text),
+        ] {
+            if let Some(message) = message.as_ref().filter(|_| !text.is_empty()) {
+                events.push(said(message.clone(), role, text));
+            }
+        }
+        let step = reply.into_step(steered, Vec::new());
+        let step = OpenStep::new(step, calls);
+        let whole = step.is_settled();
+        self.step = Some(step);
+        if whole {
+            self.close_step(events);
+        }
+    }
+
+    /// The open step gets no more.
+    fn close_step(&mut self, events: &mut Vec<Event>) {
+        let Some(step) = self.step.take() else { return };
+        let step = step.close(events);
+        if let Some(turn) = self.open_turn() {
+            turn.steps.push(Arc::new(step));
+        }
+    }
+
+    fn ended(&mut self, over: Over, events: &mut Vec<Event>) {
+        self.close_step(events);
+        if let Some(turn) = self.open_turn() {
+            turn.over = Some(over);
+        }
+        self.turn = None;
+    }
+
+    fn open_turn(&mut self) -> Option<&mut Turn> {
+        match self.restored.transcript.entries.get_mut(self.turn?)? {
+            // Nobody else has it yet, so nothing is copied.
+            transcript::Entry::Turn(turn) => Some(Arc::make_mut(turn)),
+            transcript::Entry::Aside { .. } | transcript::Entry::NotDelivered(_) => None,
+        }
+    }
+
+    /// How what is open now ended.
+    fn repairs(&mut self) -> Vec<Record> {
+        let mut repairs: Vec<Record> = Vec::new();
+        if let Some(step) = &self.step {
+            // Its calls are shown when they are settled.
+            self.flow.interrupt();
+            repairs.extend(step.repairs(self.left));
+        }
+        if let Some(text) = self.left.told(self.turn.is_some(), !self.waiting.is_empty()) {
+            let message = IdSource::before(self.epoch);
+            let text = self.flow.apart(text, false);
+            repairs.push(Record::Told { message, content: Content::text(text) });
+        }
+        if self.turn.is_some() {
+            repairs.push(Record::End { over: Over::Interrupted });
+        }
+        let messages = self.waiting.iter().map(|prompt| prompt.message.clone());
+        repairs.extend(messages.map(|prompt| Record::NotDelivered { prompt }));
+        repairs
+    }
+}
+
+impl Restored {
+    /// What a client is shown of the session as a whole.
+    pub(super) fn summary(&self) -> Vec<Event> {
+        let title = self.title.iter().map(|(title, _)| Event::Title(title.clone()));
+        title.chain(self.sums.report().map(Event::Usage)).collect()
+    }
+}
+
+impl Sums {
+    /// Enters a model request.
+    pub(super) fn enter(&mut self, spent: &Spent, usage: Usage) {
+        let Spent { model, window, cost } = spent;
+        let at = self.usage.iter().position(|(known, _)| known == model);
+        match at.and_then(|at| self.usage.get_mut(at)) {
+            Some((_, total)) => {
+                total.input = total.input.saturating_add(usage.input);
+                total.output = total.output.saturating_add(usage.output);
+                total.cached = total.cached.saturating_add(usage.cached);
+            }
+            None => self.usage.push((model.clone(), usage)),
+        }
+        if let Some(cost) = cost {
+            self.cost = Some(self.cost.unwrap_or_default() + cost);
+        }
+        let used = usage.input.saturating_add(usage.output).min(*window);
+        self.filled = Some(Filled { used, size: *window });
+    }
+
+    /// What a client is shown after the last request.
+    pub(super) fn report(&self) -> Option<UsageReport> {
+        let Filled { used, size } = self.filled?;
+        Some(UsageReport { used, size, cost: self.cost })
+    }
+}
+
+fn shown_prompt(prompt: &Prompt) -> impl Iterator<Item = Event> {
+    prompt.content.iter().map(|content| Event::Said {
+        message: prompt.message.clone(),
+        role: Role::User,
+        content: content.clone(),
+    })
+}
+
+fn said(message: MessageId, role: Role, text: &str) -> Event {
+    Event::Said { message, role, content: Content::text(text) }
+}

@@ -1,0 +1,357 @@
+//! What holds of every journal: whatever is in it, and wherever a session that wrote it died.
+
+use std::sync::Arc;
+
+use proptest::collection::vec;
+use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
+use proptest::sample::select;
+use proptest::test_runner::TestCaseError;
+
+use super::{arrives, begun, done, entry, message, prompt, read, reply, shows, turn, words};
+use crate::event::{CallContent, CallStatus, Event};
+use crate::ids::{CallId, TerminalId};
+use crate::permission::{Answer, Grant, Rule};
+use crate::session::restore::Restorer;
+use crate::store::{Entry, Opened, Record, TitleBy};
+use crate::transcript::{
+    self, Call, Content, End, Outcome, Over, Prompt, Reply, Settled, Spent, Step, Transcript, Turn,
+    Usage,
+};
+
+const MESSAGES: [&str; 4] = ["m1", "m2", "m3", "m4"];
+const CALLS: [&str; 3] = ["c1", "c2", "c3"];
+
+/// Any record, most of them out of place.
+fn any_record() -> impl Strategy<Value = Record> {
+    let message_id = || select(&MESSAGES[..]);
+    let call_id = || select(&CALLS[..]);
+    let several_calls = vec(call_id(), 0..3);
+    prop_oneof![
+        4 => message_id().prop_map(arrives),
+        4 => message_id().prop_map(turn),
+        1 => message_id().prop_map(|id| Record::NotDelivered { prompt: message(id) }),
+        1 => message_id().prop_map(|id| Record::Aside {
+            prompt: prompt(id),
+            message: message("answer"),
+            answer: "answer".to_owned(),
+        }),
+        4 => (message_id(), several_calls, vec(message_id(), 0..2), any::<Option<u64>>()).prop_map(
+            |(id, calls, steered, tokens)| {
+                let steered = steered.into_iter().map(message).collect();
+                let input = tokens.unwrap_or_default();
+                let usage = Usage { input, output: 7, cached: input };
+                Record::Reply {
+                    reply: Reply { steered, usage, ..words(id, &calls) },
+                    spent: tokens.map(|window| Spent {
+                        model: id.to_owned(),
+                        window,
+                        cost: (window % 2 == 0).then_some(0.25),
+                    }),
+                }
+            }
+        ),
+        2 => call_id().prop_map(|id| {
+            shows(id, vec![CallContent::Terminal(TerminalId::new("t"))])
+        }),
+        2 => call_id().prop_map(begun),
+        4 => (call_id(), any::<bool>()).prop_map(|(id, well)| {
+            if well {
+                return done(id, "done");
+            }
+            let Record::Outcome { call, shown, .. } = done(id, "") else { unreachable!() };
+            Record::Outcome { call, outcome: Outcome::failed("no"), shown }
+        }),
+        1 => (call_id(), any::<bool>()).prop_map(|(id, allow)| Record::Permission {
+            call: CallId::new(id),
+            answer: Answer::AllowAlways,
+            rule: Some(Rule { grant: Grant { key: id.to_owned(), label: String::new() }, allow }),
+        }),
+        1 => message_id().prop_map(|id| Record::Told {
+            message: message(id),
+            content: Content::text("told"),
+        }),
+        2 => select(vec![
+            Over::Interrupted,
+            Over::Ended { end: End::Finished },
+            Over::Failed { message: "no".to_owned(), refused_input: true },
+        ])
+        .prop_map(|over| Record::End { over }),
+        1 => any::<bool>().prop_map(|user| Record::Title {
+            title: user.to_string(),
+            by: if user { TitleBy::User } else { TitleBy::Talaria },
+        }),
+        1 => select(vec![None, Some("a"), Some("b")]).prop_map(|from| Record::Opened(Opened {
+            cwd: "/".into(),
+            additional: Vec::new(),
+            version: "1".to_owned(),
+            forked_from: from.map(crate::ids::SessionId::new),
+            parent: None,
+        })),
+    ]
+}
+
+/// Any entry, some of which cannot be read.
+fn any_entry() -> impl Strategy<Value = Entry> {
+    (any_record(), prop_oneof![20 => Just(0), 1 => 1..4]).prop_map(|(record, broken)| {
+        let whole = entry(&record);
+        match broken {
+            1 => Entry { version: 2, ..whole },
+            2 => Entry { body: "{".to_owned(), ..whole },
+            3 => Entry { body: r#"{"unheard of":{}}"#.to_owned(), ..whole },
+            _ => whole,
+        }
+    })
+}
+
+fn open_turns(transcript: &Transcript) -> usize {
+    let open = |entry: &&transcript::Entry| match entry {
+        transcript::Entry::Turn(turn) => turn.over.is_none(),
+        transcript::Entry::Aside { .. } | transcript::Entry::NotDelivered(_) => false,
+    };
+    transcript.entries.iter().filter(open).count()
+}
+
+fn settled(transcript: &Transcript) -> Vec<&Settled> {
+    let turns = transcript.entries.iter().filter_map(|entry| match entry {
+        transcript::Entry::Turn(turn) => Some(turn),
+        transcript::Entry::Aside { .. } | transcript::Entry::NotDelivered(_) => None,
+    });
+    turns.flat_map(|turn| &turn.steps).flat_map(|step| &step.calls).collect()
+}
+
+/// What holds of every journal.
+fn holds(entries: &[Entry]) -> Result<(), TestCaseError> {
+    let mut restorer = Restorer::new(2);
+    for entry in entries {
+        restorer.take(entry);
+        prop_assert!(open_turns(&restorer.restored.transcript) <= 1);
+    }
+    let (events, finished) = read(entries);
+    let transcript = &finished.restored.transcript;
+    prop_assert_eq!(open_turns(transcript), 0);
+
+    // Each call of the transcript is shown, once, in its place, as it ended.
+    let shown: Vec<_> = events
+        .iter()
+        .filter_map(|event| if let Event::Call(update) = event { Some(update) } else { None })
+        .collect();
+    let settled = settled(transcript);
+    prop_assert_eq!(shown.len(), settled.len());
+    for (shown, Settled { call, outcome }) in shown.into_iter().zip(settled) {
+        let status = match outcome {
+            Outcome::Done { .. } => CallStatus::Completed,
+            Outcome::Failed { .. } | Outcome::Denied { .. } | Outcome::Cancelled { .. } => {
+                CallStatus::Failed
+            }
+        };
+        prop_assert_eq!((&shown.id, shown.status), (&call.id, Some(status)));
+        prop_assert_eq!(
+            (&shown.tool, &shown.input),
+            (&Some(call.tool.clone()), &Some(call.input.clone()))
+        );
+        prop_assert!(shown.title.is_some() && shown.kind.is_some());
+        let live = |content: &CallContent| matches!(content, CallContent::Terminal(_));
+        prop_assert!(!shown.content.iter().flatten().any(live));
+    }
+
+    // The repairs say the same in the journal, also where Talaria ended again before all were written.
+    let after = |repairs: &[Record]| {
+        let repairs = repairs.iter().map(entry);
+        read(&entries.iter().cloned().chain(repairs).collect::<Vec<_>>())
+    };
+    for written in 1..finished.repairs.len() {
+        let (_, again) = after(&finished.repairs[..written]);
+        prop_assert_eq!(&again.restored, &finished.restored);
+    }
+    let (events_again, again) = after(&finished.repairs);
+    prop_assert_eq!(events_again, events);
+    prop_assert_eq!(again.restored, finished.restored);
+    prop_assert_eq!(again.repairs, Vec::new());
+    Ok(())
+}
+
+/// What a session does next, where it can.
+#[derive(Debug, Clone)]
+enum Move {
+    Arrive,
+    Aside,
+    Begin,
+    Reply { calls: usize, steer: bool },
+    LetGo(usize),
+    Settle(usize),
+    End,
+    GiveUpWaiting,
+}
+
+fn any_move() -> impl Strategy<Value = Move> {
+    prop_oneof![
+        3 => Just(Move::Arrive),
+        1 => Just(Move::Aside),
+        4 => Just(Move::Begin),
+        6 => (0_usize..4, any::<bool>()).prop_map(|(calls, steer)| Move::Reply { calls, steer }),
+        4 => (0_usize..4).prop_map(Move::LetGo),
+        8 => (0_usize..4).prop_map(Move::Settle),
+        2 => Just(Move::End),
+        1 => Just(Move::GiveUpWaiting),
+    ]
+}
+
+/// A step without its calls, and they, with the outcomes so far.
+type Open = (Step, Vec<(Call, Option<Outcome>)>);
+
+/// A session that keeps its own transcript beside the journal, as simply as can be.
+#[derive(Default)]
+struct Live {
+    records: Vec<Record>,
+    transcript: Transcript,
+    waiting: Vec<Prompt>,
+    running: bool,
+    step: Option<Open>,
+    made: usize,
+}
+
+impl Live {
+    fn id(&mut self, letter: char) -> String {
+        self.made += 1;
+        format!("{letter}{}", self.made)
+    }
+
+    fn make(&mut self, next: &Move) {
+        match *next {
+            Move::Arrive => {
+                let id = self.id('m');
+                self.waiting.push(prompt(&id));
+                self.records.push(arrives(&id));
+            }
+            Move::Aside => {
+                let prompt = prompt(&self.id('m'));
+                let (message, answer) = (message(&self.id('m')), "answer".to_owned());
+                self.records.push(Record::Aside {
+                    prompt: prompt.clone(),
+                    message: message.clone(),
+                    answer: answer.clone(),
+                });
+                self.transcript.entries.push(transcript::Entry::Aside { prompt, message, answer });
+            }
+            Move::Begin if !self.running && !self.waiting.is_empty() => {
+                let prompt = self.waiting.remove(0);
+                self.running = true;
+                self.records.push(turn(prompt.message.as_str()));
+                let turn = Turn { prompt, steps: Vec::new(), over: None };
+                self.transcript.entries.push(transcript::Entry::Turn(Arc::new(turn)));
+            }
+            Move::Reply { calls, steer } if self.running && self.step.is_none() => {
+                let steered = if steer { std::mem::take(&mut self.waiting) } else { Vec::new() };
+                let ids: Vec<String> = (0..calls).map(|_| self.id('c')).collect();
+                let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+                let reply = words(&self.id('m'), &ids);
+                let messages = steered.iter().map(|prompt| prompt.message.clone()).collect();
+                self.records.push(Record::Reply {
+                    reply: Reply { steered: messages, ..reply.clone() },
+                    spent: None,
+                });
+                let step = Step {
+                    steered,
+                    thought: reply.thought,
+                    thought_message: reply.thought_message,
+                    thoughts: reply.thoughts,
+                    text: reply.text,
+                    message: reply.message,
+                    calls: Vec::new(),
+                    usage: reply.usage,
+                };
+                self.step =
+                    Some((step, reply.calls.into_iter().map(|call| (call, None)).collect()));
+                self.close_step();
+            }
+            Move::LetGo(at) => {
+                if let Some((call, None)) = self.step.as_ref().and_then(|(_, calls)| calls.get(at))
+                {
+                    self.records.push(begun(call.id.as_str()));
+                }
+            }
+            Move::Settle(at) => {
+                let calls = self.step.as_mut().map(|(_, calls)| calls);
+                if let Some((call, outcome @ None)) = calls.and_then(|calls| calls.get_mut(at)) {
+                    *outcome = Some(Outcome::done("done"));
+                    self.records.push(done(call.id.as_str(), "done"));
+                    self.close_step();
+                }
+            }
+            Move::End if self.running && self.step.is_none() => {
+                self.running = false;
+                let over = Over::Ended { end: End::Finished };
+                self.transcript.open_turn().unwrap().over = Some(over.clone());
+                self.records.push(Record::End { over });
+            }
+            Move::GiveUpWaiting if !self.waiting.is_empty() => {
+                let prompt = self.waiting.remove(0);
+                self.records.push(Record::NotDelivered { prompt: prompt.message.clone() });
+                self.transcript.entries.push(transcript::Entry::NotDelivered(prompt));
+            }
+            Move::Begin | Move::Reply { .. } | Move::End | Move::GiveUpWaiting => {}
+        }
+    }
+
+    fn close_step(&mut self) {
+        let whole = |(_, calls): &mut Open| calls.iter().all(|(_, outcome)| outcome.is_some());
+        if let Some((mut step, calls)) = self.step.take_if(whole) {
+            step.calls = calls
+                .into_iter()
+                .map(|(call, outcome)| Settled { call, outcome: outcome.unwrap() })
+                .collect();
+            self.transcript.open_turn().unwrap().steps.push(Arc::new(step));
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_journal_is_too_broken(entries in vec(any_entry(), 0..40)) {
+        holds(&entries)?;
+    }
+
+    #[test]
+    fn a_session_is_restored_from_wherever_it_died(moves in vec(any_move(), 0..40)) {
+        let mut live = Live::default();
+        let mut restorer = Restorer::new(2);
+        let mut read = 0;
+        for next in moves {
+            live.make(&next);
+            for record in &live.records[read..] {
+                restorer.take(&entry(record));
+            }
+            read = live.records.len();
+            // Also in the middle of a turn: it is what the session has in memory now.
+            prop_assert_eq!(&restorer.restored.transcript, &live.transcript);
+            prop_assert_eq!(&restorer.waiting, &live.waiting);
+        }
+        // What was said is kept: nothing but what was open is told anew.
+        let before = live.transcript.entries.len();
+        let finished = restorer.finish();
+        prop_assert_eq!(
+            finished.restored.transcript.entries.len(),
+            before + live.waiting.len()
+        );
+        let open = live.step.iter().flat_map(|(_, calls)| calls);
+        let open = open.filter(|(_, outcome)| outcome.is_none()).count();
+        let told = usize::from(live.running || !live.waiting.is_empty());
+        prop_assert_eq!(
+            finished.repairs.len(),
+            open + told + usize::from(live.running) + live.waiting.len()
+        );
+        holds(&live.records.iter().map(entry).collect::<Vec<_>>())?;
+    }
+}
+
+#[test]
+fn a_call_that_had_begun_is_told_from_one_that_had_not() {
+    let records = [arrives("m1"), turn("m1"), reply("m2", &["c1", "c2"]), begun("c2")];
+    let (_, finished) = read(&records.map(|record| entry(&record)));
+    let outcomes: Vec<_> = settled(&finished.restored.transcript)
+        .into_iter()
+        .map(|settled| settled.outcome.text())
+        .collect();
+    assert!(outcomes[0].ends_with("it did not run"), "{outcomes:?}");
+    assert!(outcomes[1].contains("it may have taken effect"), "{outcomes:?}");
+}

@@ -1,0 +1,364 @@
+//! A session's turns: how one starts, what is written and told of what it says, and what follows when it
+//! is over.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use super::saving::taken_over;
+use super::step::OpenStep;
+use super::{Effect, SessionState, tell};
+use crate::event::{CallStatus, CallUpdate, Event};
+use crate::fault::{Fault, Kind};
+use crate::ids::{CallId, PromptId};
+use crate::letters;
+use crate::store::{Durability, Record, TitleBy};
+use crate::transcript::{Content, End, Entry, Outcome, Over, Prompt, Reply, Spent, Step, Turn};
+use crate::turn::{Ended, Go, TurnSaid};
+
+/// Characters of a title that Talaria chooses.
+const TITLE_CHARS: usize = 60;
+/// Characters of a title that the user chooses.
+const USERS_TITLE_CHARS: usize = 200;
+
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) first: PromptId,
+    /// Prompts that the turn took, in order.
+    taken: Vec<PromptId>,
+    /// Prompts on their way into the turn.
+    pub(super) steering: VecDeque<Prompt>,
+    /// Calls that are not final.
+    open_calls: HashSet<CallId>,
+    /// Prompts that the turn took for a request whose reply is not written yet.
+    delivered: Vec<Prompt>,
+    /// The last written reply, until its step is whole.
+    step: Option<OpenStep>,
+    /// How calls were announced that nothing is written of yet.
+    announced: HashMap<CallId, CallUpdate>,
+    /// The title that Talaria chose when it began: clients expect it at the end.
+    title: Option<String>,
+    pub(super) stopping: Option<Stop>,
+}
+
+/// Why a turn is being stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// The user wants it so.
+    Wanted,
+    /// Another Talaria writes the session now.
+    TakenOver,
+}
+
+impl Running {
+    /// What is written of a call: the first record of it says, too, how it was announced.
+    fn record_of(&mut self, shown: &CallUpdate) -> CallUpdate {
+        let mut shown = shown.clone();
+        if let Some(CallUpdate { tool, title, kind, .. }) = self.announced.remove(&shown.id) {
+            shown.tool = shown.tool.or(tool);
+            shown.title = shown.title.or(title);
+            shown.kind = shown.kind.or(kind);
+        }
+        shown
+    }
+}
+
+impl SessionState {
+    pub(super) fn start(&mut self, prompt: Prompt, effects: &mut Vec<Effect>) {
+        let history = self.transcript.turns();
+        let turn = Turn { prompt: prompt.clone(), steps: Vec::new(), over: None };
+        self.transcript.entries.push(Entry::Turn(Arc::new(turn)));
+        self.running = Some(Running {
+            first: prompt.id,
+            taken: Vec::new(),
+            steering: VecDeque::new(),
+            open_calls: HashSet::new(),
+            delivered: Vec::new(),
+            step: None,
+            announced: HashMap::new(),
+            title: None,
+            stopping: None,
+        });
+        effects.push(Effect::append(Record::Turn { prompt: prompt.message.clone() }));
+        self.choose_title(effects);
+        self.tell_of_saving(effects);
+        effects.push(Effect::StartTurn { prompt, history });
+    }
+
+    pub(super) fn stop_turn(&mut self, why: Stop, effects: &mut Vec<Effect>) {
+        let Some(running) = &mut self.running else { return };
+        match running.stopping {
+            None => {
+                running.stopping = Some(why);
+                effects.push(Effect::CancelTurn);
+            }
+            // What the user wants decides how the prompts are answered.
+            Some(Stop::TakenOver) => running.stopping = Some(why),
+            Some(Stop::Wanted) => {}
+        }
+    }
+
+    pub(super) fn turn_said(&mut self, said: TurnSaid, effects: &mut Vec<Effect>) {
+        match said {
+            TurnSaid::Event(event) => self.pass_on(event, effects),
+            TurnSaid::Ask(question) => {
+                let asker = self.asker();
+                self.questions.ask(question, asker, effects);
+            }
+            TurnSaid::Withdraw(call) => {
+                let asker = self.asker();
+                self.questions.withdraw(&call, asker, effects);
+            }
+            TurnSaid::Delivered(prompts) => {
+                if let Some(running) = &mut self.running {
+                    let (delivered, kept): (Vec<Prompt>, Vec<Prompt>) =
+                        running.steering.drain(..).partition(|prompt| prompts.contains(&prompt.id));
+                    running.steering = kept.into();
+                    running.delivered.extend(delivered);
+                    running.taken.extend(prompts);
+                }
+            }
+            TurnSaid::Replied { reply, spent } => self.replied(reply, spent, effects),
+            TurnSaid::Described(shown) => {
+                if let Some(running) = &mut self.running {
+                    let shown = running.record_of(&shown);
+                    effects.push(Effect::append(Record::Call { shown }));
+                }
+                self.pass_on(Event::Call(shown), effects);
+            }
+            TurnSaid::WhenTold(go) => self.let_go(go, effects),
+            TurnSaid::Begin { call, outside, go } => self.let_begin(call, outside, go, effects),
+            TurnSaid::Settled { call, outcome, shown } => {
+                if let Some(running) = &mut self.running {
+                    if let Some(step) = &mut running.step {
+                        step.settled(call.clone(), outcome.clone());
+                    }
+                    let shown = running.record_of(&shown);
+                    effects.push(Effect::append(Record::Outcome { call, outcome, shown }));
+                }
+                self.pass_on(Event::Call(shown), effects);
+            }
+            TurnSaid::Told { message, text } => {
+                // It is the turn's last word.
+                let text = self.flow.apart(text, false);
+                let content = Content::text(text.clone());
+                effects.push(Effect::append(Record::Told { message: message.clone(), content }));
+                effects.push(tell(message, text));
+            }
+            TurnSaid::Saw(files) => {
+                effects.push(Effect::append(Record::Saw { files: files.clone() }));
+                self.seen.extend(files);
+            }
+            TurnSaid::Step(step) => {
+                if let Some(running) = &mut self.running {
+                    running.step = None;
+                }
+                self.keep(step);
+            }
+            TurnSaid::Ended(ended) => self.ended(ended, effects),
+        }
+    }
+
+    fn keep(&mut self, step: Arc<Step>) {
+        if let Some(turn) = self.transcript.open_turn() {
+            turn.steps.push(step);
+        }
+    }
+
+    fn replied(&mut self, reply: Reply, spent: Option<Spent>, effects: &mut Vec<Effect>) {
+        if let Some(running) = &mut self.running {
+            let delivered = std::mem::take(&mut running.delivered);
+            running.step = Some(OpenStep::new(reply.clone(), delivered));
+        }
+        let usage = spent.as_ref().and_then(|spent| self.ledger.enter(reply.usage, spent));
+        effects.push(Effect::append(Record::Reply { reply, spent }));
+        if let Some(usage) = usage {
+            effects.push(Effect::Tell(Event::Usage(usage)));
+        }
+    }
+
+    /// A turn that is being stopped begins nothing more: then `go` is dropped.
+    fn let_go(&self, go: Go, effects: &mut Vec<Effect>) {
+        if !self.is_cancelling() {
+            effects.push(Effect::LetGo(go));
+        }
+    }
+
+    fn let_begin(&self, call: CallId, outside: bool, go: Go, effects: &mut Vec<Effect>) {
+        if self.is_cancelling() {
+            return;
+        }
+        let durability = if outside { Durability::Power } else { Durability::Process };
+        effects.push(Effect::Append(Record::Begun { call }, durability));
+        self.let_go(go, effects);
+    }
+
+    fn pass_on(&mut self, event: Event, effects: &mut Vec<Effect>) {
+        match &event {
+            Event::Call(update) => self.follow_call(update),
+            Event::Plan(entries) => {
+                effects.push(Effect::append(Record::Plan { entries: entries.clone() }));
+            }
+            Event::Said { .. }
+            | Event::Usage(_)
+            | Event::Title(_)
+            | Event::Commands(_)
+            | Event::Settings(_) => {}
+        }
+        self.flow.follow(&event);
+        effects.push(Effect::Tell(event));
+    }
+
+    fn follow_call(&mut self, update: &CallUpdate) {
+        let Some(running) = &mut self.running else { return };
+        let CallUpdate { id, tool, status, .. } = update;
+        if tool.is_some() {
+            running.announced.insert(id.clone(), update.clone());
+        }
+        match status {
+            Some(status) if status.is_final() => {
+                running.announced.remove(id);
+                running.open_calls.remove(id);
+            }
+            Some(_) => {
+                running.open_calls.insert(id.clone());
+            }
+            None => {}
+        }
+    }
+
+    fn ended(&mut self, ended: Ended, effects: &mut Vec<Effect>) {
+        let Some(mut running) = self.running.take() else { return };
+        // Only a turn that died leaves something open.
+        self.questions.withdraw_all(effects);
+        if let Some(step) = leave_nothing_open(&mut running, effects) {
+            self.keep(Arc::new(step));
+        }
+        let answer = match running.stopping {
+            // A cancelled turn is never an error, however it ended (ACP v1, prompt turn).
+            Some(Stop::Wanted) => Ok(End::Cancelled),
+            Some(Stop::TakenOver) => Err(taken_over()),
+            None => ended.result,
+        };
+        let over = match &answer {
+            Ok(end) => Over::Ended { end: end.clone() },
+            Err(fault) => {
+                Over::Failed { message: fault.sentence(), refused_input: ended.refused_input }
+            }
+        };
+        if let Some(turn) = self.transcript.open_turn() {
+            turn.over = Some(over.clone());
+        }
+        effects.push(Effect::append(Record::End { over }));
+        if let Some(title) = running.title {
+            effects.push(Effect::Tell(Event::Title(title)));
+        }
+        for prompt in std::iter::once(running.first).chain(running.taken) {
+            effects.push(Effect::Reply { prompt, answer: answer.clone() });
+        }
+        // They are answered with the turn that took them, but the model's reply never came.
+        for prompt in running.delivered {
+            self.keep_undelivered(prompt, effects);
+        }
+        let (over, waiting): (Vec<Prompt>, Vec<Prompt>) = running
+            .steering
+            .into_iter()
+            .partition(|prompt| self.closing || prompt.id <= self.cancelled_upto);
+        for prompt in over {
+            self.not_delivered(prompt, effects);
+        }
+        for prompt in waiting.into_iter().rev() {
+            self.queue.push_front(prompt);
+        }
+        if self.closing {
+            return self.finish_close(effects);
+        }
+        if self.saving.is_taken_over() {
+            return self.close_if_taken_over(effects);
+        }
+        match self.queue.pop_front() {
+            Some(prompt) => self.start(prompt, effects),
+            None => self.close_if_handed_over(effects),
+        }
+    }
+
+    /// Written down when the turn begins, since a session may be listed whose first turn never ended.
+    fn choose_title(&mut self, effects: &mut Vec<Effect>) {
+        if self.title.is_some() {
+            return;
+        }
+        let first = self.transcript.entries.iter().find_map(|entry| match entry {
+            Entry::Turn(turn) => Some(turn.prompt.text()),
+            Entry::Aside { .. } | Entry::NotDelivered(_) => None,
+        });
+        if let Some(title) = first.and_then(|text| title_of(&text)) {
+            if let Some(running) = &mut self.running {
+                running.title = Some(title.clone());
+            }
+            self.keep_title(title, TitleBy::Talaria, effects);
+        }
+    }
+
+    /// The user's title; none of Talaria's takes its place.
+    pub(super) fn set_title(&mut self, title: &str, effects: &mut Vec<Effect>) {
+        if self.saving.is_taken_over() {
+            effects.push(Effect::ReplyTitle(Err(taken_over())));
+            return self.close_if_taken_over(effects);
+        }
+        let title = users_title(title);
+        if title.is_empty() {
+            let fault = Fault::new(Kind::User, "the title is empty")
+                .with_hint("Send one with at least one letter.");
+            return effects.push(Effect::ReplyTitle(Err(fault)));
+        }
+        self.keep_title(title.clone(), TitleBy::User, effects);
+        if let Some(running) = &mut self.running {
+            running.title = None;
+        }
+        self.unshown.retain(|event| !matches!(event, Event::Title(_)));
+        effects.push(Effect::Tell(Event::Title(title.clone())));
+        effects.push(Effect::ReplyTitle(Ok(title)));
+    }
+
+    fn keep_title(&mut self, title: String, by: TitleBy, effects: &mut Vec<Effect>) {
+        self.title = Some((title.clone(), by));
+        effects.push(Effect::append(Record::Title { title, by }));
+    }
+}
+
+/// Closes the calls of a turn that died, and their step.
+fn leave_nothing_open(running: &mut Running, effects: &mut Vec<Effect>) -> Option<Step> {
+    let failed = |call: CallId| CallUpdate::new(call).with_status(CallStatus::Failed);
+    let mut step = running.step.take();
+    for call in step.as_ref().map(OpenStep::unsettled).unwrap_or_default() {
+        let shown = running.record_of(&failed(call.clone()));
+        let outcome = Outcome::failed("the turn ended because of a defect in Talaria");
+        if let Some(step) = &mut step {
+            step.settled(call.clone(), outcome.clone());
+        }
+        effects.push(Effect::append(Record::Outcome { call: call.clone(), outcome, shown }));
+        if running.open_calls.remove(&call) {
+            effects.push(Effect::Tell(Event::Call(failed(call))));
+        }
+    }
+    for call in running.open_calls.drain() {
+        effects.push(Effect::Tell(Event::Call(failed(call))));
+    }
+    step.map(OpenStep::close)
+}
+
+/// The first line that says something, short.
+fn title_of(text: &str) -> Option<String> {
+    let line = text.lines().map(letters::one_line).find(|line| !line.is_empty())?;
+    if line.chars().count() <= TITLE_CHARS {
+        return Some(line);
+    }
+    let cut: String = line.chars().take(TITLE_CHARS - 1).collect();
+    let whole = cut.rsplit_once(' ').map_or(cut.as_str(), |(whole_words, _)| whole_words);
+    Some(format!("{}…", whole.trim_end()))
+}
+
+/// A title as it is kept: one line, not too long.
+fn users_title(title: &str) -> String {
+    let line: String = letters::one_line(title).chars().take(USERS_TITLE_CHARS).collect();
+    line.trim_end().to_owned()
+}
