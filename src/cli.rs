@@ -4,6 +4,7 @@ pub mod config;
 pub mod doctor;
 pub mod drive;
 pub mod run;
+pub mod sessions;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -31,6 +32,8 @@ enum Command {
     Run(run::RunArgs),
     /// Play conversation scripts against an ACP agent
     Drive(drive::DriveArgs),
+    /// List, show, export and delete stored sessions
+    Sessions(sessions::SessionsArgs),
     /// Show the configuration
     Config(config::ConfigArgs),
     /// Check the set-up
@@ -42,6 +45,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Some(Command::Run(args)) => block_on(async { Ok(run::run(args).await) }),
         Some(Command::Drive(args)) => block_on(async { Ok(drive::run(args).await) }),
+        Some(Command::Sessions(args)) => block_on(async { Ok(sessions::run(args).await) }),
         Some(Command::Config(args)) => {
             config::run(&args, &Environment::read(), &mut std::io::stdout().lock())?;
             Ok(ExitCode::SUCCESS)

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use crate::config::{Environment, Folders};
 use crate::fault;
 use crate::fault::Fault;
-use crate::headless::chat::{Asker, Chat, ChatError};
+use crate::headless::chat::{Asker, Chat, ChatError, Which};
 use crate::headless::demo;
 use crate::headless::demo::Demo;
 use crate::headless::editor::Editor;
@@ -23,6 +23,9 @@ use crate::headless::policy::Policy;
 use crate::headless::print::{Format, Printer};
 use crate::headless::process::{Launch, Stderr};
 use crate::permission::{Answer, Mode};
+
+/// So many characters the beginning of an id has at least.
+const SHORTEST_ID: usize = 4;
 
 /// Sends one prompt and shows the conversation.
 #[derive(Debug, clap::Args)]
@@ -43,6 +46,12 @@ pub struct RunArgs {
     /// The model, as in `TALARIA_MODEL`.
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
+    /// Goes on with the last session of the folder.
+    #[arg(long = "continue", conflicts_with_all = ["session", "demo"])]
+    continue_last: bool,
+    /// Goes on with this session: its id, or the beginning of it.
+    #[arg(long, value_name = "ID", conflicts_with = "demo")]
+    session: Option<String>,
     /// Prints each update as a line of JSON, and at the end the result.
     #[arg(long)]
     json: bool,
@@ -70,6 +79,7 @@ pub async fn run(args: RunArgs) -> ExitCode {
 struct Plan {
     prompts: Vec<String>,
     folder: PathBuf,
+    which: Which,
     mode: Option<Mode>,
     environment: Vec<(String, Option<String>)>,
     asking: Asking,
@@ -115,10 +125,13 @@ async fn converse(args: &RunArgs, out: &mut (dyn Write + Send)) -> Result<u8, Fa
     {
         result = show_changes(&mut chat, demo).await;
     }
+    if result.is_ok() && plan.demo.is_none() {
+        tell_how_to_go_on(&mut chat).await;
+    }
     if chat.refused && plan.asking == Asking::Refuse {
         let how = "Nobody could be asked, so a call was refused: allow more with `--mode accept-edits` or \
             `--mode bypass`.";
-        writeln!(io::stderr(), "{how}").ok();
+        writeln!(io::stderr(), "talaria run: {how}").ok();
     }
     let code = match result {
         Ok(stop) => code_of(&stop),
@@ -140,6 +153,7 @@ async fn plan(args: &RunArgs) -> Result<Plan, Fault> {
         return Ok(Plan {
             prompts: demo::PROMPTS.map(str::to_owned).to_vec(),
             folder: demo.project.clone(),
+            which: Which::New,
             mode: Some(Mode::AcceptEdits),
             environment: vec![
                 ("TALARIA_HOME".to_owned(), text(&demo.home)),
@@ -160,11 +174,27 @@ async fn plan(args: &RunArgs) -> Result<Plan, Fault> {
     Ok(Plan {
         prompts: vec![prompt],
         folder,
+        which: which(args)?,
         mode: args.mode,
         environment: environment(args.model.as_deref(), &Environment::read()),
         asking,
         demo: None,
     })
+}
+
+/// The session that the prompt is for.
+fn which(args: &RunArgs) -> Result<Which, Fault> {
+    match &args.session {
+        None if args.continue_last => Ok(Which::Last),
+        None => Ok(Which::New),
+        Some(id) if id == "last" => Ok(Which::Last),
+        Some(id) if id.chars().count() < SHORTEST_ID => Err(Fault::new(
+            fault::Kind::User,
+            format!("`{id}` is too short for the beginning of an id"),
+        )
+        .with_hint(format!("Give at least {SHORTEST_ID} characters, or use `--continue`."))),
+        Some(id) => Ok(Which::Named(id.clone())),
+    }
 }
 
 /// The model, and the paths of the environment as they are meant from here: the server starts in the
@@ -263,7 +293,7 @@ fn ask_person() -> Answer {
 
 /// The stop reason of the last prompt.
 async fn talk(chat: &mut Chat<'_>, plan: &Plan) -> Result<String, ChatError> {
-    chat.open(&plan.folder.to_string_lossy()).await?;
+    chat.open(&plan.folder.to_string_lossy(), &plan.which).await?;
     if let Some(mode) = plan.mode {
         chat.set_mode(mode.id()).await?;
     }
@@ -275,6 +305,21 @@ async fn talk(chat: &mut Chat<'_>, plan: &Plan) -> Result<String, ChatError> {
         }
     }
     Ok(stop)
+}
+
+async fn tell_how_to_go_on(chat: &mut Chat<'_>) {
+    match chat.is_kept().await {
+        // A reader that went away needs no advice.
+        Some(true) if io::stdout().is_terminal() => {
+            chat.printer().note("Go on with `talaria run --continue \"…\"`.").ok();
+        }
+        Some(false) => {
+            let text = "The conversation was not saved when it ended. `talaria sessions list` shows whether it is \
+                by now.";
+            writeln!(io::stderr(), "talaria run: {text}").ok();
+        }
+        Some(true) | None => {}
+    }
 }
 
 async fn show_changes(chat: &mut Chat<'_>, demo: &Demo) -> Result<String, ChatError> {
@@ -311,6 +356,9 @@ fn explain(error: ChatError) -> u8 {
             if !ending.stderr.trim().is_empty() {
                 writeln!(err, "It wrote to its error stream:\n{}", ending.stderr.trim_end()).ok();
             }
+        }
+        ChatError::Missing(fault) => {
+            writeln!(err, "talaria run: {}", fault.sentence()).ok();
         }
         // Nobody reads any more: there is nobody to tell.
         ChatError::Output(_) => {}

@@ -2,6 +2,7 @@
 //! asked, an interrupt cancels. Where the person sits is its caller's.
 
 use std::io;
+use std::path::Path;
 
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
@@ -10,16 +11,30 @@ use super::editor::Editor;
 use super::print::Printer;
 use super::process::Ending;
 use super::seen::{RequestId, RpcError, Seen};
+use crate::fault::{Fault, Kind};
 use crate::permission::Answer;
 
 /// Asks the person; the answer comes when it comes.
 pub type Asker = Box<dyn FnMut() -> oneshot::Receiver<Answer> + Send>;
+
+/// Which session a conversation is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    New,
+    /// The newest one of the folder.
+    Last,
+    /// The one with this id, or the only one whose id begins so.
+    Named(String),
+}
 
 /// Why a conversation cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum ChatError {
     #[error("the agent refused: {0}")]
     Refused(RpcError),
+    /// There is no session to go on with.
+    #[error(transparent)]
+    Missing(Fault),
     #[error("the agent ended: {}", .0.description)]
     Ended(Ending),
     #[error("the output cannot be written: {0}")]
@@ -31,6 +46,7 @@ pub struct Chat<'a> {
     editor: Editor,
     printer: Printer<'a>,
     session: String,
+    resumes: bool,
     asker: Asker,
     interrupts: mpsc::Receiver<()>,
     pending: Option<oneshot::Receiver<Answer>>,
@@ -51,6 +67,7 @@ impl<'a> Chat<'a> {
             editor,
             printer,
             session: String::new(),
+            resumes: false,
             asker,
             interrupts,
             pending: None,
@@ -64,27 +81,121 @@ impl<'a> Chat<'a> {
         &mut self.printer
     }
 
-    /// Initializes the connection and makes a session in `folder`.
-    pub async fn open(&mut self, folder: &str) -> Result<(), ChatError> {
-        self.ask(
-            "initialize",
-            &json!({
-                "protocolVersion": 1,
-                "clientCapabilities": {
-                    "fs": {"readTextFile": true, "writeTextFile": true},
-                    "terminal": true,
-                },
-                "clientInfo": {"name": "talaria-headless", "version": env!("CARGO_PKG_VERSION")},
-            }),
-        )
-        .await?;
-        let session = self.ask("session/new", &json!({"cwd": folder, "mcpServers": []})).await?;
-        session
-            .get("sessionId")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .clone_into(&mut self.session);
+    /// Initializes the connection, and opens a session in `folder`. Of one that goes on nothing is shown
+    /// but which one it is.
+    pub async fn open(&mut self, folder: &str, which: &Which) -> Result<(), ChatError> {
+        let initialized = self
+            .ask(
+                "initialize",
+                &json!({
+                    "protocolVersion": 1,
+                    "clientCapabilities": {
+                        "fs": {"readTextFile": true, "writeTextFile": true},
+                        "terminal": true,
+                    },
+                    "clientInfo": {"name": "talaria-headless", "version": env!("CARGO_PKG_VERSION")},
+                }),
+            )
+            .await?;
+        let offers = |name: &str| {
+            let capabilities = initialized.pointer("/agentCapabilities/sessionCapabilities");
+            capabilities.and_then(|all| all.get(name)).is_some_and(|one| !one.is_null())
+        };
+        self.resumes = offers("list") && offers("resume");
+        if *which == Which::New {
+            let params = json!({"cwd": folder, "mcpServers": []});
+            let session = self.ask("session/new", &params).await?;
+            field(&session, "sessionId").clone_into(&mut self.session);
+            return Ok(());
+        }
+        if !self.resumes {
+            let fault = Fault::new(
+                Kind::Config,
+                "there are no sessions to go on with: `store.enabled` is false",
+            );
+            return Err(ChatError::Missing(fault.with_hint(
+                "Set it to true in `config.yaml`; `talaria config path` says where that is.",
+            )));
+        }
+        let session = self.find(folder, which).await?;
+        let (id, cwd) = (field(&session, "sessionId"), field(&session, "cwd"));
+        let mut params = json!({"sessionId": id, "cwd": cwd, "mcpServers": []});
+        // What is not named is not opened.
+        if let Some(folders) = session.get("additionalDirectories") {
+            params["additionalDirectories"] = folders.clone();
+        }
+        self.ask("session/resume", &params).await?;
+        id.clone_into(&mut self.session);
+        let title =
+            session.get("title").and_then(Value::as_str).unwrap_or("a session without a title");
+        self.printer.note(&format!("Going on with {id}: {title}"))?;
         Ok(())
+    }
+
+    /// The session that is meant, as the agent lists it.
+    async fn find(&mut self, folder: &str, which: &Which) -> Result<Value, ChatError> {
+        let mut found: Vec<Value> = Vec::new();
+        let mut cursor = Value::Null;
+        loop {
+            let mut params = json!({});
+            if !cursor.is_null() {
+                params["cursor"] = cursor;
+            }
+            let page = self.ask("session/list", &params).await?;
+            let sessions =
+                page.get("sessions").and_then(Value::as_array).cloned().unwrap_or_default();
+            match which {
+                Which::Named(id) => {
+                    if let Some(exact) =
+                        sessions.iter().find(|session| field(session, "sessionId") == id)
+                    {
+                        return Ok(exact.clone());
+                    }
+                    let begins =
+                        |session: &Value| field(session, "sessionId").starts_with(id.as_str());
+                    found.extend(sessions.into_iter().filter(begins));
+                }
+                Which::New | Which::Last => {
+                    // Not asked of the agent: an editor may have named the folder by a link.
+                    for session in sessions {
+                        if is_folder(field(&session, "cwd"), folder).await {
+                            return Ok(session);
+                        }
+                    }
+                }
+            }
+            cursor = page.get("nextCursor").cloned().unwrap_or_default();
+            if cursor.is_null() {
+                break;
+            }
+        }
+        let message = match (which, found.len()) {
+            (_, 1) => return Ok(found.remove(0)),
+            (Which::Named(id), 0) => format!("there is no session `{id}`"),
+            (Which::Named(id), number) => format!("{number} sessions begin with `{id}`"),
+            (Which::New | Which::Last, _) => format!("there is no session of `{folder}`"),
+        };
+        let hint = match found.len() {
+            0 => "`talaria sessions list` shows those that there are.",
+            _ => "Give more of the id; `talaria sessions list` shows enough of each.",
+        };
+        Err(ChatError::Missing(Fault::new(Kind::User, message).with_hint(hint)))
+    }
+
+    /// Whether the session can be gone on with later, as far as the agent says. One whose sessions cannot
+    /// be listed keeps none.
+    pub async fn is_kept(&mut self) -> Option<bool> {
+        if !self.resumes {
+            return None;
+        }
+        // What was prompted last is listed first.
+        let page = match self.ask("session/list", &json!({})).await {
+            Ok(page) => page,
+            Err(ChatError::Refused(_)) => return Some(false),
+            Err(_) => return None,
+        };
+        let sessions = page.get("sessions").and_then(Value::as_array)?;
+        Some(sessions.iter().any(|session| field(session, "sessionId") == self.session))
     }
 
     pub async fn set_mode(&mut self, mode: &str) -> Result<(), ChatError> {
@@ -98,13 +209,13 @@ impl<'a> Chat<'a> {
         let content = json!([{"type": "text", "text": text}]);
         let params = json!({"sessionId": self.session, "prompt": content});
         let request = self.editor.request("session/prompt", &params);
-        let result = self.until(&request).await?;
+        let mut result = self.until(&request).await?;
+        if let Ok(Value::Object(fields)) = &mut result {
+            fields.insert("sessionId".to_owned(), self.session.clone().into());
+        }
         self.printer.result(&result)?;
         self.printer.usage()?;
-        let stop = |result: &Value| {
-            result.get("stopReason").and_then(Value::as_str).unwrap_or_default().to_owned()
-        };
-        result.map(|result| stop(&result)).map_err(ChatError::Refused)
+        result.map(|result| field(&result, "stopReason").to_owned()).map_err(ChatError::Refused)
     }
 
     /// Ends the agent. What it broke of the protocol is returned.
@@ -206,4 +317,14 @@ impl<'a> Chat<'a> {
         self.editor.cancel(&self.session);
         self.printer.note("Cancelling; once more ends the agent.")
     }
+}
+
+/// Whether a session's folder is this one, whose links are resolved.
+async fn is_folder(of_session: &str, folder: &str) -> bool {
+    of_session == folder
+        || tokio::fs::canonicalize(of_session).await.is_ok_and(|found| found == Path::new(folder))
+}
+
+fn field<'a>(value: &'a Value, name: &str) -> &'a str {
+    value.get(name).and_then(Value::as_str).unwrap_or_default()
 }

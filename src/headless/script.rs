@@ -1,6 +1,7 @@
 //! Conversation scripts: plain text that says what an editor sends and what it expects to see.
 //! `docs/DRIVE.md` is the manual.
 
+pub mod export;
 pub mod failure;
 pub mod play;
 pub mod syntax;

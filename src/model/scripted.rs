@@ -15,7 +15,8 @@ use std::sync::Arc;
 use super::{Deltas, Item, ModelError, Request, retry, text_calls};
 use crate::fault::{Fault, Kind};
 use crate::transcript::{Content, Outcome};
-use pattern::Captures;
+use pattern::{Captures, Pattern};
+pub(crate) use play::literal;
 use play::{Play, Variables};
 use script::{Op, Reaction, Scene, Script, Step};
 
@@ -82,7 +83,7 @@ fn choose<'a>(script: &'a Script, request: &Request) -> Result<Chosen<'a>, Strin
     let start = turn_start(&request.items);
     let prompt = user_texts(request.items.get(start));
     let outcomes = last_outcomes(&request.items);
-    let (scene, captures) = scene(script, &prompt).ok_or_else(|| {
+    let (scene, captures) = scene(script, &request.items, start).ok_or_else(|| {
         format!("the script `{}` has no `when` for the prompt {:?}", script.name, prompt.joined())
     })?;
     let variables = |captures| Variables {
@@ -114,12 +115,7 @@ fn choose<'a>(script: &'a Script, request: &Request) -> Result<Chosen<'a>, Strin
         }
         Some(Item::User(_) | Item::Assistant { .. }) | None => {}
     }
-    let index = request
-        .items
-        .iter()
-        .skip(start)
-        .filter(|item| matches!(item, Item::Assistant { .. }))
-        .count();
+    let index = replies_since(&request.items, start);
     let step = scene.steps.get(index).ok_or_else(|| {
         format!(
             "{}:{}: this scene has {} steps, and the turn asked for step {}",
@@ -135,19 +131,20 @@ fn choose<'a>(script: &'a Script, request: &Request) -> Result<Chosen<'a>, Strin
 /// Where the running turn begins: at the last user item that opens the conversation, follows a reply
 /// without calls, or follows a cancelled call. Any other user item was steered into the turn.
 fn turn_start(items: &[Item]) -> usize {
-    let starts = |at: usize| match at.checked_sub(1).and_then(|before| items.get(before)) {
+    (0..items.len()).rev().find(|at| begins_turn(items, *at)).unwrap_or(0)
+}
+
+fn begins_turn(items: &[Item], at: usize) -> bool {
+    if !matches!(items.get(at), Some(Item::User(_))) {
+        return false;
+    }
+    match at.checked_sub(1).and_then(|before| items.get(before)) {
         None | Some(Item::User(_)) => true,
         Some(Item::Assistant { calls, .. }) => calls.is_empty(),
         Some(Item::Outcomes(outcomes)) => {
             outcomes.iter().any(|(_, outcome)| matches!(outcome, Outcome::Cancelled { .. }))
         }
-    };
-    items
-        .iter()
-        .enumerate()
-        .rev()
-        .find(|(at, item)| matches!(item, Item::User(_)) && starts(*at))
-        .map_or(0, |(at, _)| at)
+    }
 }
 
 /// The texts of one user item.
@@ -160,6 +157,11 @@ impl UserTexts {
 
     fn last_text(&self) -> String {
         self.0.last().cloned().unwrap_or_default()
+    }
+
+    /// A prompt without a text is matched as an empty one.
+    fn or_empty(self) -> Vec<String> {
+        if self.0.is_empty() { vec![String::new()] } else { self.0 }
     }
 
     /// What patterns are tried on: the last text alone, since prompts that arrived together are one
@@ -199,17 +201,65 @@ fn last_outcomes(items: &[Item]) -> Vec<String> {
         .unwrap_or_default()
 }
 
-fn scene<'a>(script: &'a Script, prompt: &UserTexts) -> Option<(&'a Scene, Captures)> {
+/// The scene of the turn that begins at `start`. Scenes of the same pattern take turns, one for each
+/// earlier text that it matches; the last one stays.
+fn scene<'a>(script: &'a Script, items: &[Item], start: usize) -> Option<(&'a Scene, Captures)> {
+    let prompt = user_texts(items.get(start));
     let matched = prompt.candidates().into_iter().find_map(|text| {
-        script.scenes.iter().find_map(|scene| {
+        let first = script.scenes.iter().find_map(|scene| {
             let pattern = scene.prompt.as_ref()?;
-            pattern.captures(&text).map(|captures| (scene, captures))
-        })
+            pattern.captures(&text).map(|captures| (scene, pattern, captures))
+        });
+        let (first, pattern, captures) = first?;
+        let same = || script.scenes.iter().filter(|scene| scene.prompt.as_ref() == Some(pattern));
+        let scene = match same().count() {
+            1 => first,
+            count => same().nth(earlier(items, start, pattern).min(count - 1)).unwrap_or(first),
+        };
+        Some((scene, captures))
     });
     matched.or_else(|| {
         let fallback = script.scenes.iter().find(|scene| scene.prompt.is_none())?;
         Some((fallback, Captures::default()))
     })
+}
+
+/// How many texts of prompts before the last one of the turn that begins at `start` match. A prompt whose
+/// turn was never answered is in one item with the next one, so all texts count.
+fn earlier(items: &[Item], start: usize, pattern: &Pattern) -> usize {
+    let before =
+        (0..start).filter(|at| begins_turn(items, *at)).map(|at| user_texts(items.get(at)));
+    let mut texts: Vec<String> = before.flat_map(UserTexts::or_empty).collect();
+    let mut own = user_texts(items.get(start)).0;
+    own.pop();
+    texts.extend(own);
+    texts.iter().filter(|text| pattern.captures(text).is_some()).count()
+}
+
+/// The number of replies that the turn that begins at `start` has had.
+fn replies_since(items: &[Item], start: usize) -> usize {
+    items.iter().skip(start).filter(|item| matches!(item, Item::Assistant { .. })).count()
+}
+
+/// Which step of a script answers a request, if every prompt has scenes of its own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// What the scene's pattern must match.
+    pub prompt: String,
+    /// Which one of the scenes with this text as their pattern, counted from 0.
+    pub scene: usize,
+    /// Which step of the scene, counted from 0.
+    pub step: usize,
+}
+
+impl Place {
+    /// For those who write scripts: where the answer to a request with these items belongs.
+    pub fn of(items: &[Item]) -> Self {
+        let start = turn_start(items);
+        let prompt = user_texts(items.get(start)).last_text();
+        let scene = earlier(items, start, &Pattern::new(prompt.clone()));
+        Self { prompt, scene, step: replies_since(items, start) }
+    }
 }
 
 fn reaction<'a>(reactions: &'a [Reaction], texts: &[&str]) -> Option<(&'a Step, Captures)> {

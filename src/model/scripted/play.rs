@@ -30,6 +30,7 @@ pub(super) struct Variables {
 impl Variables {
     fn value(&self, name: &str) -> Option<&str> {
         match name {
+            "$" => Some("$"),
             "prompt" => Some(&self.prompt),
             "outcome" => Some(&self.outcome),
             "model" => Some(&self.model),
@@ -71,6 +72,22 @@ impl Variables {
             Value::Null | Value::Bool(_) | Value::Number(_) => value.clone(),
         }
     }
+}
+
+/// Writes a text so that a script says it as it is.
+pub(crate) fn literal(text: &str) -> String {
+    let mut literal = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        literal.push_str(before);
+        let name = after.split_once('}').map_or("", |(name, _)| name);
+        let is_known = matches!(name, "$" | "prompt" | "outcome" | "model" | "thought")
+            || name.parse::<usize>().is_ok();
+        literal.push_str(if is_known { "${$}{" } else { "${" });
+        rest = after;
+    }
+    literal.push_str(rest);
+    literal
 }
 
 pub(super) struct Play {

@@ -8,7 +8,7 @@ use expect_test::{Expect, expect};
 use futures::StreamExt;
 use serde_json::json;
 
-use super::Scripted;
+use super::{Place, Scripted, literal};
 use crate::event::ThoughtLevel;
 use crate::ids::CallId;
 use crate::model::{Delta, Item, Request, ToolSpec};
@@ -388,4 +388,35 @@ async fn many_pieces_leave_room_for_others() {
     }
     assert_eq!(pieces, 200_000);
     assert!(others > 500, "{others}");
+}
+
+#[tokio::test]
+async fn scenes_of_one_pattern_take_turns() {
+    let script = script(
+        "when prompt \"go*\"\n say \"one\"\nwhen prompt \"*\"\n say \"other\"\nwhen prompt \"go*\"\n say \"two\"",
+    );
+    let mut items = vec![user("go")];
+    let mut said_so_far = Vec::new();
+    for prompt in ["other", "go on", "go", ""] {
+        said_so_far.push(play(&script, items.clone()).await);
+        items.extend([said("x"), user(prompt)]);
+    }
+    let texts: Vec<&str> = said_so_far.iter().filter_map(|text| text.lines().next()).collect();
+    assert_eq!(texts, ["say \"one\"", "say \"other\"", "say \"two\"", "say \"two\""]);
+}
+
+#[tokio::test]
+async fn a_prompt_that_was_never_answered_counts() {
+    let script = script("when prompt \"go\"\n say \"one\"\nwhen prompt \"go\"\n say \"two\"");
+    let twice = Item::User(vec![Content::text("go"), Content::text("go")]);
+    assert!(play(&script, vec![twice.clone()]).await.contains("two"));
+    assert_eq!(Place::of(&[twice]), Place { prompt: "go".to_owned(), scene: 1, step: 0 });
+}
+
+#[tokio::test]
+async fn a_literal_is_said_as_it_is() {
+    let text = "${prompt} ${1} ${other} $HOME ${$} ${";
+    let script = script(&format!("when prompt \"*\"\n say {}", json!(literal(text))));
+    let said = play(&script, vec![user("x")]).await;
+    assert!(said.contains(&format!("say {text:?}")), "{said}");
 }
