@@ -23,6 +23,11 @@ impl Home {
         Self { folder }
     }
 
+    /// `TALARIA_HOME`.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.folder.path().join("home")
+    }
+
     pub(crate) fn work(&self) -> PathBuf {
         self.folder.path().join("work")
     }
@@ -35,7 +40,7 @@ impl Home {
             .current_dir("/")
             .env_clear()
             .env("HOME", self.folder.path())
-            .env("TALARIA_HOME", self.folder.path().join("home"))
+            .env("TALARIA_HOME", self.state())
             .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -166,6 +171,13 @@ impl Agent {
         let at = Instant::now();
         self.write(line.as_bytes());
         at
+    }
+
+    /// Ends it as an editor does that is closed.
+    pub(crate) fn end(mut self) {
+        drop(self.stdin.take());
+        while self.line().is_some() {}
+        self.child.wait().unwrap();
     }
 
     /// The next line; `None` when the agent has closed its output.

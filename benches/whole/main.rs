@@ -22,12 +22,16 @@
 mod support;
 
 mod measure;
-mod table;
 
 use std::time::Duration;
 
-use table::Row;
+use support::table::{Row, Section};
 
+const SECTION: Section = Section {
+    heading: "The whole agent",
+    bench: "whole",
+    remark: "The floor behind the first chunk took 0.09 ms in the fastest run so far and 0.27 ms in the slowest.",
+};
 /// Far above what everything takes: it only ends a hang.
 const LONGEST: Duration = Duration::from_mins(10);
 
@@ -56,9 +60,8 @@ fn main() {
         }
         rows.extend(more);
     }
-    let document = table::document(&rows);
-    println!("{document}");
+    println!("{}", SECTION.text(&rows));
     if write {
-        std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/BENCH.md"), document).unwrap();
+        SECTION.write(&rows);
     }
 }

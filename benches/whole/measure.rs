@@ -11,7 +11,7 @@ use super::Duration;
 use super::support::agent::{Answer, Home};
 use super::support::model::{Model, Reply};
 use super::support::process::{cpu, peak_kib, pss_kib};
-use super::table::Row;
+use super::support::table::Row;
 
 const CHUNKS: usize = 5_000;
 const CHUNK_BYTES: usize = 10;

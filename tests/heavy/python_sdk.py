@@ -184,6 +184,61 @@ async def close(agent, session):
     raise AssertionError("a closed session took a prompt")
 
 
+def shown(updates):
+    """What a client keeps of a conversation: whole messages and calls, under their ids."""
+    messages, calls = {}, {}
+    for update in updates:
+        if update.session_update.endswith("_message_chunk"):
+            key = (update.session_update, update.message_id)
+            messages[key] = messages.get(key, "") + getattr(update.content, "text", "")
+        elif update.session_update in ("tool_call", "tool_call_update"):
+            calls[update.tool_call_id] = update.status or calls.get(update.tool_call_id)
+    said = {id: text for (kind, id), text in messages.items() if kind == "agent_message_chunk"}
+    asked = [text for (kind, _), text in messages.items() if kind == "user_message_chunk"]
+    return said, asked, calls
+
+
+async def list_sessions(agent, session, work_folder):
+    answer = await agent.list_sessions(cwd=str(work_folder))
+    found = [info for info in answer.sessions if info.session_id == session]
+    check(len(found) == 1, answer)
+    check(found[0].title and found[0].updated_at, found)
+    elsewhere = await agent.list_sessions(cwd=str(work_folder.parent))
+    check(elsewhere.sessions == [], elsewhere)
+    return f"found by its folder, as \"{found[0].title}\""
+
+
+async def load(agent, editor, session, work_folder, before):
+    await agent.load_session(cwd=str(work_folder), session_id=session, mcp_servers=[])
+    said, asked, calls = shown(editor.updates)
+    told, _, called = shown(before)
+    check(asked == ["chat", "work", "for ever"], asked)
+    # Nothing follows the answer but commands: what is shown now is all of the replay.
+    check(said == told, (said, told))
+    check(calls == called, (calls, called))
+    check(not editor.asked, editor.asked)
+    return f"{len(editor.updates)} updates, with the texts and ids that were told: {', '.join([*said, *calls])}"
+
+
+async def go_on(agent, editor, session):
+    editor.updates.clear()
+    answer = await agent.prompt(session_id=session, prompt=[acp.text_block("chat")])
+    check(answer.stop_reason == "end_turn", answer)
+    check(editor.text() == "Hello, editor.", editor.text())
+    return "the loaded session answers"
+
+
+async def fork(agent, editor, session, work_folder):
+    answer = await agent.fork_session(cwd=str(work_folder), session_id=session)
+    check(answer.session_id != session, answer)
+    editor.updates.clear()
+    await agent.prompt(session_id=answer.session_id, prompt=[acp.text_block("chat")])
+    check(editor.text() == "Hello, editor.", editor.text())
+    await agent.close_session(session_id=answer.session_id)
+    await agent.resume_session(cwd=str(work_folder), session_id=answer.session_id)
+    return "a copy that answers, is closed and resumed"
+
+
 async def play(folder):
     work_folder = folder / "work"
     work_folder.mkdir()
@@ -193,6 +248,7 @@ async def play(folder):
     notes.write_text("old\n")
     editor = Editor()
     editor.buffers[str(notes)] = "helo from a buffer\n"
+    told = []
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
@@ -214,7 +270,7 @@ async def play(folder):
     async with acp.spawn_agent_process(editor, AGENT, "acp", env=environment) as (agent, process):
         session = None
 
-        async def initialize():
+        async def initialize(agent=agent):
             files = schema.FileSystemCapabilities(read_text_file=True, write_text_file=True)
             answer = await agent.initialize(
                 protocol_version=acp.PROTOCOL_VERSION,
@@ -236,10 +292,22 @@ async def play(folder):
         await row("initialize", initialize())
         await row("new session", new_session())
         await row("a chat", chat(agent, editor, session))
+        told.extend(editor.updates)
         await row("read, edit, run", work(agent, editor, session, notes))
+        told.extend(editor.updates)
         await row("cancel", cancel(agent, editor, session))
+        told.extend(editor.updates)
         await row("close", close(agent, session))
     await row("end of input", ended(process))
+
+    editor = Editor()
+    async with acp.spawn_agent_process(editor, AGENT, "acp", env=environment) as (agent, process):
+        await row("initialize, second process", initialize(agent))
+        await row("list", list_sessions(agent, session, work_folder))
+        await row("load", load(agent, editor, session, work_folder, told))
+        await row("go on", go_on(agent, editor, session))
+        await row("fork, resume", fork(agent, editor, session, work_folder))
+    await row("end of input, second process", ended(process))
     return failed
 
 

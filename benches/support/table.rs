@@ -1,9 +1,24 @@
-//! Rows of the table, and the document around them.
+//! Rows of a table, and `docs/BENCH.md` around the tables: a section for each benchmark, which writes its
+//! own and leaves the others.
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
-use super::Duration;
+const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/BENCH.md");
+const HEAD: &str = "# Numbers\n\nOf release builds, measured from outside. A target is met when the median \
+     meets it.\nThe cores are shared, and their speed is not the same from hour to hour: rows that wait \
+     for a thread to wake, for the disk or for processor time go up and down with it. Compare them with \
+     the floor of the same run.\n";
+
+/// What one benchmark writes.
+pub(crate) struct Section {
+    pub(crate) heading: &'static str,
+    /// The benchmark's name for `cargo bench`.
+    pub(crate) bench: &'static str,
+    /// A sentence on how to read the table; may be empty.
+    pub(crate) remark: &'static str,
+}
 
 /// One thing that was measured several times.
 pub(crate) struct Row {
@@ -81,26 +96,50 @@ fn short(value: f64) -> String {
     }
 }
 
-/// The whole file.
-pub(crate) fn document(rows: &[Row]) -> String {
-    let mut text = format!(
-        "# Numbers\n\nTalaria {} ({}), {}, release build.\n{}.\nWritten by `cargo bench --bench whole -- --write`; \
-         a target is met when the median meets it.\n\
-         The cores are shared, and their speed is not the same from hour to hour: the floor behind the \
-         first chunk took 0.09 ms in the fastest run so far and 0.27 ms in the slowest. Rows that wait for \
-         a thread to wake, and processor time, go up and down with it: compare them with the floor of \
-         the same run.\n\n\
-         | what | target | median | worst | runs | met | note |\n|---|---:|---:|---:|---:|---|---|\n",
-        env!("CARGO_PKG_VERSION"),
-        output("git", &["rev-parse", "--short", "HEAD"]),
-        output("date", &["-u", "+%Y-%m-%d"]),
-        machine()
-    );
-    for row in rows {
-        text.push_str(&row.line());
-        text.push('\n');
+impl Section {
+    pub(crate) fn text(&self, rows: &[Row]) -> String {
+        let mut text = format!(
+            "## {}\n\nTalaria {} ({}), {}.\n{}.\nWritten by `cargo bench --bench {} -- --write`.\n",
+            self.heading,
+            env!("CARGO_PKG_VERSION"),
+            output("git", &["rev-parse", "--short", "HEAD"]),
+            output("date", &["-u", "+%Y-%m-%d"]),
+            machine(),
+            self.bench,
+        );
+        if !self.remark.is_empty() {
+            text.push_str(self.remark);
+            text.push('\n');
+        }
+        text.push_str("\n| what | target | median | worst | runs | met | note |\n");
+        text.push_str("|---|---:|---:|---:|---:|---|---|\n");
+        for row in rows {
+            text.push_str(&row.line());
+            text.push('\n');
+        }
+        text
     }
-    text
+
+    /// Puts the section into the document, in the place of the one that it has there.
+    pub(crate) fn write(&self, rows: &[Row]) {
+        let document = fs::read_to_string(DOCUMENT).unwrap_or_default();
+        let mut text = HEAD.to_owned();
+        let mut is_there = false;
+        for old in document.split("\n## ").skip(1) {
+            text.push('\n');
+            if old.lines().next() == Some(self.heading) {
+                text.push_str(&self.text(rows));
+                is_there = true;
+            } else {
+                text.push_str(&format!("## {}\n", old.trim_end()));
+            }
+        }
+        if !is_there {
+            text.push('\n');
+            text.push_str(&self.text(rows));
+        }
+        fs::write(DOCUMENT, text).unwrap();
+    }
 }
 
 fn machine() -> String {
