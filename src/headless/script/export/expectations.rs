@@ -430,11 +430,13 @@ fn next_question(step: &StepStory, at: usize) -> Option<(&CallId, Answer)> {
     })
 }
 
-/// The call that ran when the turn was cancelled.
+/// The call that ran when the turn was cancelled, or was just permitted to.
 fn running(step: &StepStory) -> Option<&Call> {
     step.reply.calls.iter().find(|call| {
         let ended = matches!(step.outcome(&call.id), Some(Outcome::Cancelled { .. }) | None);
-        ended && step.has_begun(&call.id)
+        let answer = step.answer(&call.id);
+        let permitted = matches!(answer, Some(Answer::AllowOnce | Answer::AllowAlways));
+        ended && (permitted || step.has_begun(&call.id))
     })
 }
 
