@@ -418,6 +418,20 @@ fn limits_refusals_and_settings_come_again() {
 }
 
 #[test]
+fn a_call_that_was_permitted_and_cancelled_before_it_began_is_waited_for() {
+    let mut journal = Journal::new();
+    journal.begin("sleep");
+    let run = journal.ask("terminal", json!({"command": "sleep 60"}));
+    journal.described(&run, "`sleep 60`", None, Vec::new());
+    let answer = Answer::AllowOnce;
+    journal.add(Record::Permission { call: run.clone(), answer, rule: None });
+    journal.outcome(&run, Outcome::Cancelled { reason: "stopped".to_owned() }, Vec::new());
+    journal.end(End::Cancelled);
+    let script = journal.plays();
+    assert!(script.contains("← call c1 *in_progress*\ncancel"), "{script}");
+}
+
+#[test]
 fn what_is_typed_between_a_question_and_its_answer_stays_there() {
     let mut journal = Journal::new();
     journal.begin("write it");
