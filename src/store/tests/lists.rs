@@ -158,7 +158,7 @@ async fn a_list_of_several_folders_has_one_order_and_pages() {
 #[tokio::test]
 async fn a_foreign_cursor_is_refused() {
     let home = Home::new();
-    for cursor in ["", "x", "bm90IG91cnM", "czIgMTIgYQ", "czEgeCBh", "czEgMTIg"] {
+    for cursor in ["", "x", "bm90IG91cnM", "czIgMTIgYQ", "czEgLTEgYQ", "czEgMTIg"] {
         let query = Query { cursor: Some(cursor.to_owned()), ..Query::default() };
         assert_eq!(home.store.list(query).await, Err(StoreError::Cursor), "{cursor}");
     }
