@@ -20,12 +20,23 @@ use std::any::Any;
 use crate::event::{Event, Question, Settings};
 use crate::fault::Fault;
 use crate::ids::CallId;
+use crate::letters;
 use crate::permission::Mode;
 use crate::transcript::End;
 
 pub use actor::{Opening, start};
 pub use commands::COMMANDS;
 pub use handle::{Inbox, SessionHandle, handle};
+
+/// Characters of a title that a user chose.
+const USERS_TITLE_CHARS: usize = 200;
+
+/// A title as it is kept, of an open session or of a stored one: one line, not too long; empty where the
+/// given one shows nothing.
+pub fn users_title(given: &str) -> String {
+    let line: String = letters::one_line(given).chars().take(USERS_TITLE_CHARS).collect();
+    line.trim_end().to_owned()
+}
 
 /// A prompt's answer.
 pub type Answered = Result<End, Fault>;

@@ -16,12 +16,9 @@ use super::open;
 use crate::config;
 use crate::fault::Fault;
 use crate::ids::SessionId;
-use crate::letters;
 use crate::redact::Mask;
+use crate::session;
 use crate::store::{Page, Query, StoreError, Summary};
-
-/// Characters of a title.
-const LONGEST_TITLE: usize = 200;
 
 impl Server {
     /// `session/list`. Clients ask for it around every prompt.
@@ -137,13 +134,9 @@ fn json(response: &impl Serialize) -> Result<Value, Error> {
     serde_json::to_value(response).map_err(|_| Error::internal_error())
 }
 
-/// A title on one line, cut where it is too long for a list.
 fn title(given: &str) -> Result<String, Error> {
-    let title: String = letters::one_line(given).chars().take(LONGEST_TITLE).collect();
-    if title.is_empty() {
-        return Err(invalid("the title is empty"));
-    }
-    Ok(title.trim_end().to_owned())
+    let title = session::users_title(given);
+    if title.is_empty() { Err(invalid("the title is empty")) } else { Ok(title) }
 }
 
 fn listed(page: Page) -> acp::ListSessionsResponse {

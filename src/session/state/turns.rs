@@ -17,8 +17,6 @@ use crate::turn::{Ended, Go, TurnSaid};
 
 /// Characters of a title that Talaria chooses.
 const TITLE_CHARS: usize = 60;
-/// Characters of a title that the user chooses.
-const USERS_TITLE_CHARS: usize = 200;
 
 #[derive(Debug)]
 pub(super) struct Running {
@@ -304,7 +302,7 @@ impl SessionState {
             effects.push(Effect::ReplyTitle(Err(taken_over())));
             return self.close_if_taken_over(effects);
         }
-        let title = users_title(title);
+        let title = crate::session::users_title(title);
         if title.is_empty() {
             let fault = Fault::new(Kind::User, "the title is empty")
                 .with_hint("Send one with at least one letter.");
@@ -355,10 +353,4 @@ fn title_of(text: &str) -> Option<String> {
     let cut: String = line.chars().take(TITLE_CHARS - 1).collect();
     let whole = cut.rsplit_once(' ').map_or(cut.as_str(), |(whole_words, _)| whole_words);
     Some(format!("{}…", whole.trim_end()))
-}
-
-/// A title as it is kept: one line, not too long.
-fn users_title(title: &str) -> String {
-    let line: String = letters::one_line(title).chars().take(USERS_TITLE_CHARS).collect();
-    line.trim_end().to_owned()
 }
