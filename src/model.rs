@@ -3,9 +3,11 @@
 
 mod failure;
 pub mod retry;
+pub mod pool;
 mod text_calls;
 pub mod provider;
 pub mod scripted;
+mod chain;
 pub mod catalog;
 
 use std::sync::Arc;
@@ -109,6 +111,9 @@ pub enum ModelError {
     Auth { message: String },
     #[error("the account has no credit left: {message}")]
     Payment { message: String },
+    /// Of several keys. `after` is when the first can be used again; `message` says of each what is wrong.
+    #[error("none of the {keys} keys can be used now: {message}; the first is tried again in {}", in_words(*.after))]
+    NoKey { keys: usize, after: Duration, are_refused: bool, message: String },
     #[error("the provider does not know the model `{model}`: {message}")]
     UnknownModel { model: String, message: String },
     #[error("no model answers at `{address}` (status {status}): {message}")]
@@ -137,6 +142,7 @@ impl ModelError {
             | Self::Overloaded { .. }
             | Self::Auth { .. }
             | Self::Payment { .. }
+            | Self::NoKey { .. }
             | Self::UnknownModel { .. }
             | Self::WrongAddress { .. }
             | Self::Refused { .. }
@@ -167,6 +173,15 @@ impl ModelError {
             Self::Payment { .. } => {
                 (Kind::Provider, "Add credit at the provider, or use another key.")
             }
+            Self::NoKey { are_refused: true, .. } => (
+                Kind::Auth,
+                "Check the keys where they are set: in `TALARIA_API_KEY`, in `config.yaml` or in the provider's \
+                 own variable; then authenticate again.",
+            ),
+            Self::NoKey { are_refused: false, .. } => (
+                Kind::Provider,
+                "Send the prompt again then, or add a key to `TALARIA_API_KEY` or `model.api_key`.",
+            ),
             Self::UnknownModel { .. } => {
                 (Kind::Provider, "Choose another model with `/model`, or set `TALARIA_MODEL`.")
             }
@@ -193,6 +208,17 @@ impl ModelError {
     }
 }
 
+/// A time to wait, rounded up.
+fn in_words(time: Duration) -> String {
+    let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    let (count, unit) = match seconds {
+        0..=90 => (seconds, "second"),
+        91..=5_400 => (seconds.div_ceil(60), "minute"),
+        _ => (seconds.div_ceil(3_600), "hour"),
+    };
+    format!("{count} {unit}{}", if count == 1 { "" } else { "s" })
+}
+
 /// The stream of a reply. Dropping it ends the request.
 pub type Deltas = BoxStream<'static, Result<Delta, ModelError>>;
 
@@ -201,6 +227,8 @@ pub type Deltas = BoxStream<'static, Result<Delta, ModelError>>;
 pub enum Model {
     Provider(provider::Provider),
     Scripted(scripted::Scripted),
+    /// One of them, and others that take its place when it fails.
+    Chain(chain::Chain),
 }
 
 impl Model {
@@ -210,6 +238,7 @@ impl Model {
         match self {
             Self::Provider(provider) => provider.stream(request),
             Self::Scripted(scripted) => scripted.stream(request),
+            Self::Chain(chain) => chain.stream(request),
         }
     }
 }

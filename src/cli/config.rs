@@ -98,7 +98,9 @@ pub(super) fn doubts(config: &Config, project: &Path) -> Vec<Warning> {
 
 /// The configuration without what an address may hold beside the host: user, password, query.
 fn shown(mut config: Config) -> Config {
-    if let Some(address) = config.model.base_url.as_mut() {
+    for address in
+        [&mut config.model.base_url, &mut config.delegation.base_url].into_iter().flatten()
+    {
         *address = public_address(address);
     }
     config
@@ -179,6 +181,28 @@ mod tests {
             turn:
               max_iterations: 250
               max_tokens: 20000000
+            delegation:
+              max_concurrent_children: 10
+              max_process: 64
+              max_queued: 100
+              max_spawn_depth: 1
+              max_iterations: 250
+              child_timeout_seconds: 0
+              max_tokens: 1000000
+              max_cost: null
+              stall_seconds: 450
+              stall_call_seconds: 1200
+              max_summary_chars: 24000
+              model: null
+              provider: null
+              base_url: null
+              api_key: null
+              reasoning_effort: null
+              fallback: []
+              resume: ask
+            tasks:
+              max_per_prompt: 20
+              max_tokens_per_prompt: 3000000
             instructions: null
             store:
               enabled: true

@@ -2,6 +2,8 @@
 //! project's, the environment. What is wrong in a layer is a warning, and the rest of it counts.
 //! Flags and session options are set on the result by the callers.
 
+mod project;
+
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -296,8 +298,14 @@ impl SettingsFile {
     }
 
     fn keys(&self) -> Vec<Secret> {
-        let key = self.root.get("model").and_then(|model| model.get("api_key")?.as_str());
-        key.map(Secret::new).iter().flat_map(Secret::parts).collect()
+        let of = |section| self.root.get(section).and_then(|section| section.get("api_key"));
+        let keys = ["model", "delegation"].map(of).into_iter().flatten();
+        // Also the good ones of a list that has others.
+        let texts = keys.flat_map(|keys| {
+            let list = keys.as_array().map_or(std::slice::from_ref(keys), Vec::as_slice);
+            list.iter().filter_map(Value::as_str)
+        });
+        texts.map(Secret::new).flat_map(|key| key.parts().collect::<Vec<_>>()).collect()
     }
 
     /// The settings that are known and well formed; the others become warnings.
@@ -393,53 +401,6 @@ impl SettingsFile {
         (!kept.is_empty()).then_some(Value::Array(kept))
     }
 
-    /// Adds what a project may say: it takes rights away and gives none.
-    fn restrict(&self, settings: Map<String, Value>, resolved: &mut Resolved) {
-        for (section, content) in &settings {
-            let Value::Object(keys) = content else {
-                if section != "instructions" {
-                    self.warn(section, FOREIGN, resolved);
-                }
-                continue;
-            };
-            for key in keys.keys() {
-                if !PROJECT_KEYS.contains(&(section.as_str(), key.as_str())) {
-                    self.warn(&format!("{section}.{key}"), FOREIGN, resolved);
-                }
-            }
-        }
-        let limit =
-            |key| settings.get("turn").and_then(|turn| turn.get(key)).and_then(Value::as_u64);
-        let (iterations, tokens) = (limit("max_iterations"), limit("max_tokens"));
-        let project = typed(settings);
-        resolved.config.permissions.deny.extend(project.permissions.deny);
-        resolved.config.tools.disabled.extend(project.tools.disabled);
-        if let Some(text) = project.instructions {
-            let instructions = resolved.config.instructions.get_or_insert_default();
-            if !instructions.is_empty() {
-                instructions.push_str("\n\n");
-            }
-            instructions.push_str(&text);
-        }
-        let turn = &mut resolved.config.turn;
-        let (most_iterations, most_tokens) = (u64::from(turn.max_iterations), turn.max_tokens);
-        if iterations.is_some_and(|limit| limit < most_iterations) {
-            turn.max_iterations = project.turn.max_iterations;
-        }
-        if tokens.is_some_and(|limit| limit < most_tokens) {
-            turn.max_tokens = project.turn.max_tokens;
-        }
-        for (path, limit, most) in [
-            ("turn.max_iterations", iterations, most_iterations),
-            ("turn.max_tokens", tokens, most_tokens),
-        ] {
-            if limit.is_some_and(|limit| limit > most) {
-                let message = format!("is ignored: a project can only lower it, and it is {most}");
-                self.warn(path, &message, resolved);
-            }
-        }
-    }
-
     fn warn(&self, path: &str, message: &str, resolved: &mut Resolved) {
         let message = format!("{message} (in {})", self.path.display());
         let warning = Warning { path: path.to_owned(), message };
@@ -449,18 +410,12 @@ impl SettingsFile {
     }
 }
 
-/// What a project's file may set.
-const PROJECT_KEYS: [(&str, &str); 4] = [
-    ("permissions", "deny"),
-    ("tools", "disabled"),
-    ("turn", "max_iterations"),
-    ("turn", "max_tokens"),
-];
-
-const FOREIGN: &str = "is ignored: a project's file cannot set it";
-
 /// Numbers for which nothing is not a limit but a mistake.
-const AT_LEAST_ONE: [&str; 5] = [
+const AT_LEAST_ONE: [&str; 9] = [
+    "delegation.max_concurrent_children",
+    "delegation.max_iterations",
+    "delegation.max_process",
+    "delegation.max_tokens",
     "model.context_window",
     "model.max_output_tokens",
     "tools.terminal_timeout_seconds",

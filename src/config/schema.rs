@@ -10,22 +10,18 @@ const VARIABLES: [(&str, &str, &str); 8] = [
     ("TALARIA_PROVIDER", "model.provider", "The dialect that the provider speaks."),
     ("TALARIA_MODEL", "model.name", "The model's name, or `scripted:FILE` for the scripted model."),
     ("TALARIA_BASE_URL", "model.base_url", "Where the provider's API begins."),
-    (
-        "TALARIA_API_KEY",
-        "model.api_key",
-        "The key. Several may be separated by commas, and for now the first is used.",
-    ),
+    ("TALARIA_API_KEY", "model.api_key", "The key. Several that commas separate are a pool."),
     ("TALARIA_LOG", "log.level", "What is written to the log."),
     ("TALARIA_HOME", "", "A folder that then holds configuration and state together."),
     (
         "OPENAI_API_KEY",
         "",
-        "The key for provider `openai` where neither a key of Talaria's nor a base URL is set.",
+        "The key for provider `openai`, or several, where neither a key of Talaria's nor a base URL is set.",
     ),
     (
         "ANTHROPIC_API_KEY",
         "",
-        "The key for provider `anthropic` where neither a key of Talaria's nor a base URL is set.",
+        "The key for provider `anthropic`, or several, where neither a key of Talaria's nor a base URL is set.",
     ),
 ];
 
@@ -49,7 +45,7 @@ A layer overrides those before it:
 6. what is chosen in the editor for one session.
 
 A project's file comes with the code that it lies beside, so it takes rights away and gives none.
-It may set only `permissions.deny` and `tools.disabled` (added to the user's), `instructions` (added to the user's) and `turn.max_iterations` and `turn.max_tokens` (only lower).
+It may set only `permissions.deny` and `tools.disabled` (added to the user's), `instructions` (added to the user's), and the limits `turn.max_*` and `delegation.max_*` but for `delegation.max_process` (only lower).
 
 A key that Talaria does not know, or a value that it cannot use, is a warning that names the file and the key; the rest of the file counts.
 A file that is not YAML is a warning and is ignored.
@@ -184,7 +180,10 @@ impl<'a> Reader<'a> {
         let kind = &target["type"];
         let named = kind.as_array().and_then(|names| names.iter().find(|name| *name != "null"));
         let name = named.unwrap_or(kind).as_str();
+        let is =
+            |wanted| kind.as_array().is_some_and(|names| names.iter().any(|name| name == wanted));
         match name {
+            Some("string") if is("array") => "text or list of texts",
             Some("string") => "text",
             Some("integer") => "whole number",
             Some("number") => "number",

@@ -1,10 +1,12 @@
 //! The sections of the configuration as types. Doc comments of fields become `docs/CONFIG.md` and the
 //! JSON Schema, so they are written for users.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, Serializer};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::event::ThoughtLevel;
 use crate::permission::Mode;
@@ -23,6 +25,10 @@ pub struct Config {
     pub session: SessionSection,
     /// Limits of one turn.
     pub turn: TurnSection,
+    /// Background tasks: how many, how large, and which model does them.
+    pub delegation: DelegationSection,
+    /// What one prompt may lead to.
+    pub tasks: TasksSection,
     /// Text that is added to the system prompt.
     pub instructions: Option<String>,
     /// The sessions that are kept.
@@ -45,7 +51,8 @@ pub struct ModelSection {
     /// Where the provider's API begins, such as `http://127.0.0.1:8080/v1/`. `TALARIA_BASE_URL`
     /// overrides it.
     pub base_url: Option<String>,
-    /// The key. Several may be separated by commas, and for now the first is used. `TALARIA_API_KEY`
+    /// The key. Several, as a list or separated by commas, are a pool: each request takes the one that is
+    /// used least, and one that the provider refuses or limits is set aside for a while. `TALARIA_API_KEY`
     /// overrides it. It is not used where `TALARIA_PROVIDER` or `TALARIA_BASE_URL` names another
     /// provider or server than the files do.
     pub api_key: Option<Secret>,
@@ -152,6 +159,109 @@ impl Default for TurnSection {
     }
 }
 
+/// Background tasks: how many, how large, and which model does them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct DelegationSection {
+    /// How many tasks of a session, with those that they start themselves, run at once. More are queued;
+    /// one that waits for you or for its own tasks does not count.
+    pub max_concurrent_children: u32,
+    /// How many tasks run at once in the whole process. Read when Talaria starts.
+    pub max_process: u32,
+    /// How many tasks of a session may be queued; what would make it more is refused.
+    pub max_queued: u32,
+    /// How deep tasks may start tasks: 0 none at all, 1 only the session itself, 2 its tasks, too.
+    pub max_spawn_depth: u32,
+    /// The most requests to the model of one task.
+    pub max_iterations: u32,
+    /// Seconds after which a task is ended; 0 for no limit.
+    pub child_timeout_seconds: u64,
+    /// The most tokens of one task, in and out together.
+    pub max_tokens: u64,
+    /// What one task may cost, in US dollars, where the price is known.
+    pub max_cost: Option<f64>,
+    /// Seconds without a sign of life after which a task is called stalled. It is not ended.
+    pub stall_seconds: u64,
+    /// The same while one of its calls runs.
+    pub stall_call_seconds: u64,
+    /// Characters of a report that the model is given by itself: its head and its tail. `collect_task`
+    /// gives all of it.
+    pub max_summary_chars: u32,
+    /// The model of tasks, where it is not that of their session. The model of a session may choose
+    /// another one of the same provider for a task.
+    pub model: Option<String>,
+    /// The dialect of their provider, where it is another one. Its own server is meant, with
+    /// `delegation.api_key` or the provider's variable as the key, where `delegation.base_url` is not set.
+    pub provider: Option<ProviderKind>,
+    /// Where their provider's API begins, where it is another one.
+    pub base_url: Option<String>,
+    /// The key for it; several, as a list or separated by commas, are a pool. It is used where
+    /// `delegation.provider` or `delegation.base_url` is set. Where these name the server of the session and
+    /// no key is set here, tasks share the session's keys.
+    pub api_key: Option<Secret>,
+    /// How much the model of tasks thinks before it answers, where it is not as much as in their session.
+    pub reasoning_effort: Option<ThoughtLevel>,
+    /// Models of the same provider that take a task's request, in this order, where its own fails for good
+    /// before it has said anything: it is unknown, overloaded, limited, without credit or not to be reached.
+    pub fallback: Vec<String>,
+    /// What becomes of tasks whose process ended, when their session is opened again.
+    pub resume: Resume,
+}
+
+impl Default for DelegationSection {
+    fn default() -> Self {
+        Self {
+            max_concurrent_children: 10,
+            max_process: 64,
+            max_queued: 100,
+            max_spawn_depth: 1,
+            max_iterations: 250,
+            child_timeout_seconds: 0,
+            max_tokens: 1_000_000,
+            max_cost: None,
+            stall_seconds: 450,
+            stall_call_seconds: 1_200,
+            max_summary_chars: 24_000,
+            model: None,
+            provider: None,
+            base_url: None,
+            api_key: None,
+            reasoning_effort: None,
+            fallback: Vec::new(),
+            resume: Resume::Ask,
+        }
+    }
+}
+
+/// What becomes of tasks whose process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Resume {
+    /// They are shown, and `/resume` lets them go on.
+    #[default]
+    Ask,
+    /// They go on by themselves.
+    Auto,
+    /// They are ended.
+    Never,
+}
+
+/// What one prompt may lead to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct TasksSection {
+    /// The most tasks that one prompt of yours leads to, with the tasks of tasks.
+    pub max_per_prompt: u32,
+    /// The most tokens of all of them together, in and out.
+    pub max_tokens_per_prompt: u64,
+}
+
+impl Default for TasksSection {
+    fn default() -> Self {
+        Self { max_per_prompt: 20, max_tokens_per_prompt: 3_000_000 }
+    }
+}
+
 /// The sessions that are kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -187,9 +297,8 @@ impl Default for LogSection {
     }
 }
 
-/// A text that is never printed.
-#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(transparent)]
+/// A text that is never printed: a key, or several that commas separate.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
@@ -217,6 +326,50 @@ impl fmt::Debug for Secret {
 /// Written as it is printed: a configuration that is shown holds no key.
 impl Serialize for Secret {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str("(secret)")
+        match self.parts().count() {
+            0 | 1 => serializer.serialize_str("(secret)"),
+            count => serializer.serialize_str(&format!("({count} secrets)")),
+        }
+    }
+}
+
+/// One text, or a list of them.
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMore;
+        impl<'de> Visitor<'de> for OneOrMore {
+            type Value = Secret;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text or a list of texts (in quotes if they look like numbers)")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Secret, E> {
+                Ok(Secret::new(text))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Secret, A::Error> {
+                let mut texts: Vec<String> = Vec::new();
+                while let Some(text) = items.next_element()? {
+                    texts.push(text);
+                }
+                Ok(Secret::new(texts.join(",")))
+            }
+        }
+        deserializer.deserialize_any(OneOrMore)
+    }
+}
+
+impl JsonSchema for Secret {
+    fn schema_name() -> Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A key, or several as a list or separated by commas.",
+            "type": ["string", "array"],
+            "items": { "type": "string" }
+        })
     }
 }

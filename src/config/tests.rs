@@ -123,7 +123,8 @@ fn unknown_keys_are_named_with_their_path() {
             + max_tokens: 5,
             ! `model.nmae` is not a setting that Talaria knows (in TMP/home/config.yaml).
             ! `model.price.cahced` is not a setting that Talaria knows (in TMP/home/config.yaml).
-            ! `delegation` is not a setting that Talaria knows (in TMP/home/config.yaml).
+            ! `delegation.a` is not a setting that Talaria knows (in TMP/home/config.yaml).
+            ! `delegation.b` is not a setting that Talaria knows (in TMP/home/config.yaml).
             ! `colour` is not a setting that Talaria knows (in TMP/home/config.yaml).
         "#]]);
 }
@@ -256,6 +257,79 @@ fn a_project_takes_rights_away_and_gives_none() {
             ! `log.level` is ignored: a project's file cannot set it (in TMP/project/.talaria/config.yaml).
             ! `turn.max_tokens` is ignored: a project can only lower it, and it is 1000 (in TMP/project/.talaria/config.yaml).
         "#]]);
+}
+
+#[test]
+fn a_project_lowers_the_limits_of_tasks_and_sets_nothing_else_of_them() {
+    Home::new()
+        .user("delegation: {max_tokens: 5000, max_iterations: 20, max_cost: 1.5, model: cheap}\n")
+        .project(
+            "delegation: {max_concurrent_children: 2, max_queued: 5, max_spawn_depth: 2, max_iterations: 21,\n\
+             max_tokens: 4000, max_cost: 2, max_summary_chars: 900, max_process: 1, model: dear,\n\
+             provider: openai, base_url: 'http://evil/', api_key: k, reasoning_effort: high, fallback: [f],\n\
+             resume: auto, stall_seconds: 1, child_timeout_seconds: 1}\ntasks: {max_per_prompt: 1}\n",
+        )
+        .check(expect![[r#"
+            + max_concurrent_children: 2,
+            + max_queued: 5,
+            + max_iterations: 20,
+            + max_tokens: 4000,
+            + max_cost: Some(
+            + 1.5,
+            + ),
+            + max_summary_chars: 900,
+            + model: Some(
+            + "cheap",
+            + ),
+            ! `delegation.max_process` is ignored: a project's file cannot set it (in TMP/project/.talaria/config.yaml).
+            ! `delegation.model` is ignored: a project's file cannot set it (in TMP/project/.talaria/config.yaml).
+            ! `delegation.provider` is ignored: a project's file cannot set it (in TMP/project/.talaria/config.yaml).
+            ! `delegation.base_url` is ignored: a project's file cannot set it (in TMP/project/.talaria/config.yaml).
+            ! `delegation.api_key` is ignored: a project's file cannot set it (in TMP/project/.talaria/config.yaml).
+            ! `delegation.reasoning_effort` is ignored: a project's file cannot set it (in TMP/project/.talaria/config.yaml).
+            ! `delegation.fallback` is ignored: a project's file cannot set it (in TMP/project/.talaria/config.yaml).
+            ! `delegation.resume` is ignored: a project's file cannot set it (in TMP/project/.talaria/config.yaml).
+            ! `delegation.stall_seconds` is ignored: a project's file cannot set it (in TMP/project/.talaria/config.yaml).
+            ! `delegation.child_timeout_seconds` is ignored: a project's file cannot set it (in TMP/project/.talaria/config.yaml).
+            ! `tasks.max_per_prompt` is ignored: a project's file cannot set it (in TMP/project/.talaria/config.yaml).
+            ! `delegation.max_spawn_depth` is ignored: a project can only lower it, and it is 1 (in TMP/project/.talaria/config.yaml).
+            ! `delegation.max_iterations` is ignored: a project can only lower it, and it is 20 (in TMP/project/.talaria/config.yaml).
+            ! `delegation.max_cost` is ignored: a project can only lower it, and it is 1.5 (in TMP/project/.talaria/config.yaml).
+        "#]]);
+    let home = Home::new().project("delegation: {max_cost: 0.5, max_concurrent_children: 0}\n");
+    let resolved = home.check(expect![[r#"
+        + max_cost: Some(
+        + 0.5,
+        + ),
+        ! `delegation.max_concurrent_children` is ignored: expected a whole number above 0 (in TMP/project/.talaria/config.yaml).
+    "#]]);
+    assert_eq!(resolved.config.delegation.max_cost, Some(0.5));
+}
+
+#[test]
+fn keys_are_one_text_or_a_list() {
+    let home = Home::new().user(
+        "model: {api_key: [sk-one, ' sk-two,sk-three', 4]}\ndelegation: {api_key: 'sk-four,sk-five'}\n",
+    );
+    let resolved = home.check(expect![[r#"
+        + api_key: Some(
+        + (secret),
+        + ),
+        + api_key: Some(
+        + (secret),
+        + ),
+        ! `model.api_key[2]` is ignored: expected a text (in quotes if it looks like a number) (in TMP/home/config.yaml).
+    "#]]);
+    let of = |key: &Option<Secret>| {
+        let parts = key.iter().flat_map(|key| key.parts().collect::<Vec<_>>());
+        parts.map(|key| key.reveal().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&resolved.config.model.api_key), ["sk-one", "sk-two", "sk-three"]);
+    assert_eq!(of(&resolved.config.delegation.api_key), ["sk-four", "sk-five"]);
+    let all: Vec<_> = resolved.keys.iter().map(Secret::reveal).collect();
+    assert_eq!(all, ["sk-one", "sk-two", "sk-three", "sk-four", "sk-five"]);
+    let shown = serde_json::to_value(&resolved.config).unwrap();
+    assert_eq!(shown["model"]["api_key"], "(3 secrets)");
 }
 
 #[test]

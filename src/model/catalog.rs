@@ -1,9 +1,13 @@
 //! Which model answers: from the configuration and the environment to a model that can be asked, with
 //! what is known of it. It sends nothing.
 
+mod task;
+
 use std::path::Path;
+use std::sync::Arc;
 
 use super::Model;
+use super::chain::Chain;
 use super::provider::{Endpoint, HttpClient, Provider};
 use super::scripted::Scripted;
 use crate::config::{Config, Environment, ModelSection, Price, ProviderKind, Secret};
@@ -47,6 +51,24 @@ pub struct Choice {
     /// What answers to every name that is no script, or why nothing does.
     base: Result<Provider, Fault>,
     section: ModelSection,
+    sources: Arc<Sources>,
+    /// A task has no user to tell anything.
+    is_of_task: bool,
+}
+
+/// What other choices are made of.
+struct Sources {
+    http: HttpClient,
+    anthropic_api_key: Option<Secret>,
+    openai_api_key: Option<Secret>,
+}
+
+/// What is known of the model that answered.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Answered<'a> {
+    pub name: &'a str,
+    pub context_window: u64,
+    pub price: Option<Price>,
 }
 
 /// The model that the configuration names. Only the file of a scripted model is read.
@@ -55,9 +77,18 @@ pub fn resolve(
     environment: &Environment,
     http: &HttpClient,
 ) -> Result<Choice, Fault> {
-    let section = &config.model;
-    let configured = section.name.as_deref().map(str::trim).filter(|name| !name.is_empty());
-    let base = endpoint(section, environment).map(|endpoint| Provider::new(endpoint, http.clone()));
+    let sources = Sources {
+        http: http.clone(),
+        anthropic_api_key: environment.anthropic_api_key.clone(),
+        openai_api_key: environment.openai_api_key.clone(),
+    };
+    choose(&config.model, &Arc::new(sources))
+}
+
+fn choose(section: &ModelSection, sources: &Arc<Sources>) -> Result<Choice, Fault> {
+    let configured = given(section.name.as_deref());
+    let base =
+        endpoint(section, sources).map(|endpoint| Provider::new(endpoint, sources.http.clone()));
     let (model, name) = match (configured, &base) {
         (Some(name), _) if name.starts_with(SCRIPTED) => (scripted(name)?, name.to_owned()),
         (_, Err(fault)) => return Err(fault.clone()),
@@ -82,7 +113,14 @@ pub fn resolve(
         names,
         base,
         section,
+        sources: sources.clone(),
+        is_of_task: false,
     })
+}
+
+/// What is set: a text that is empty is not.
+fn given(text: Option<&str>) -> Option<&str> {
+    text.map(str::trim).filter(|text| !text.is_empty())
 }
 
 impl Choice {
@@ -108,9 +146,37 @@ impl Choice {
             names,
             context_window: context_window(&self.section, name),
             price: self.section.price.filter(|_| is_configured),
-            base: self.base.clone(),
-            section: self.section.clone(),
+            ..self.clone()
         })
+    }
+
+    /// What answered the last request: one of a task's fallbacks may have.
+    pub fn answered(&self) -> Answered<'_> {
+        match &self.model {
+            Model::Chain(chain) if chain.answered() != self.name => {
+                let name = chain.answered();
+                Answered { name, context_window: context_window(&self.section, name), price: None }
+            }
+            Model::Chain(_) | Model::Provider(_) | Model::Scripted(_) => Answered {
+                name: &self.name,
+                context_window: self.context_window,
+                price: self.price,
+            },
+        }
+    }
+
+    /// How many keys its requests can use. None where it is a script.
+    pub fn keys(&self) -> usize {
+        match (&self.model, &self.base) {
+            (Model::Provider(_), Ok(provider)) => provider.endpoint().keys.len(),
+            _ => 0,
+        }
+    }
+
+    /// What the user does not know yet of keys that were set aside, by any session or task of the process.
+    /// It is given once, and not to a task.
+    pub fn take_notice(&self) -> Option<Fault> {
+        if self.is_of_task { None } else { self.sources.http.take_notice() }
     }
 }
 
@@ -119,47 +185,55 @@ fn scripted(name: &str) -> Result<Model, Fault> {
     Scripted::open(Path::new(file)).map(Model::Scripted)
 }
 
-fn endpoint(section: &ModelSection, environment: &Environment) -> Result<Endpoint, Fault> {
-    let endpoint = find(section, environment)?;
+fn endpoint(section: &ModelSection, sources: &Sources) -> Result<Endpoint, Fault> {
+    let endpoint = find(section, sources)?;
     // What cannot stand in a header would fail at the first prompt, and the words of the failure would
     // not say why.
     let is_sendable = |letter: char| matches!(letter, ' '..='~');
-    let bad = endpoint
-        .key
-        .as_ref()
-        .and_then(|key| key.reveal().chars().position(|letter| !is_sendable(letter)));
-    match bad {
-        Some(at) => Err(Fault::new(
-            Kind::Auth,
-            format!("the key for the provider cannot be sent: character {} of it is no ASCII letter, digit or sign", at + 1),
-        )
-        .with_hint("Copy the key again; a letter in it may only look like a Latin one.")),
+    let bad = |key: &Secret| key.reveal().chars().position(|letter| !is_sendable(letter));
+    let first = endpoint.keys.iter().enumerate().find_map(|(at, key)| Some((at, bad(key)?)));
+    match first {
+        Some((at, letter)) => {
+            let key = match endpoint.keys.len() {
+                1 => "the key".to_owned(),
+                count => format!("key {} of {count}", at + 1),
+            };
+            let letter = letter + 1;
+            Err(Fault::new(
+                Kind::Auth,
+                format!("{key} for the provider cannot be sent: character {letter} of it is no ASCII letter, digit or sign"),
+            )
+            .with_hint("Copy the key again; a letter in it may only look like a Latin one."))
+        }
         None => Ok(endpoint),
     }
 }
 
-fn find(section: &ModelSection, environment: &Environment) -> Result<Endpoint, Fault> {
-    let key = section.api_key.as_ref().and_then(first_key);
-    let address = section.base_url.as_deref().map(str::trim).filter(|address| !address.is_empty());
-    if let Some(address) = address {
+fn find(section: &ModelSection, sources: &Sources) -> Result<Endpoint, Fault> {
+    let keys = keys_of(section.api_key.as_ref());
+    if let Some(address) = given(section.base_url.as_deref()) {
         let kind = section
             .provider
-            .or_else(|| key.as_ref().map(ProviderKind::of_key))
+            .or_else(|| keys.first().map(ProviderKind::of_key))
             .unwrap_or(ProviderKind::Openai);
-        return Endpoint::at(kind, address, key);
+        return Endpoint::at(kind, address, keys);
     }
-    if let Some(key) = key {
-        return Ok(Endpoint::official(
-            section.provider.unwrap_or_else(|| ProviderKind::of_key(&key)),
-            key,
-        ));
+    if let Some(first) = keys.first() {
+        let kind = ProviderKind::of_key(first);
+        if section.provider.is_none() && keys.iter().any(|key| ProviderKind::of_key(key) != kind) {
+            return Err(Fault::new(Kind::Config, "the keys are of different providers").with_hint(
+                "Set `TALARIA_PROVIDER` to `openai` or `anthropic`, and keep only the keys of that provider: \
+                 all keys are sent to the same one.",
+            ));
+        }
+        return Ok(Endpoint::official(section.provider.unwrap_or(kind), keys));
     }
     let from_environment = |kind| {
-        let key = match kind {
-            ProviderKind::Anthropic => &environment.anthropic_api_key,
-            ProviderKind::Openai => &environment.openai_api_key,
-        };
-        key.as_ref().and_then(first_key).map(|key| Endpoint::official(kind, key))
+        let keys = keys_of(match kind {
+            ProviderKind::Anthropic => sources.anthropic_api_key.as_ref(),
+            ProviderKind::Openai => sources.openai_api_key.as_ref(),
+        });
+        (!keys.is_empty()).then(|| Endpoint::official(kind, keys))
     };
     match section.provider {
         Some(kind) => from_environment(kind).ok_or_else(|| {
@@ -184,9 +258,15 @@ fn not_configured() -> Fault {
     )
 }
 
-/// The first of several keys that commas separate.
-fn first_key(keys: &Secret) -> Option<Secret> {
-    keys.parts().next()
+/// Each of the keys once, in their order.
+fn keys_of(keys: Option<&Secret>) -> Vec<Secret> {
+    let mut each: Vec<Secret> = Vec::new();
+    for key in keys.into_iter().flat_map(Secret::parts) {
+        if !each.contains(&key) {
+            each.push(key);
+        }
+    }
+    each
 }
 
 /// Another server's models are unknown, so there is no default for them.

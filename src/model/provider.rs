@@ -17,7 +17,9 @@ use std::time::Duration;
 use futures::{Stream, StreamExt, TryStreamExt};
 use genai::chat::ChatStream;
 
+use super::pool::{Keys, Rotation};
 use super::{Delta, Deltas, ModelError, Request, retry, text_calls};
+use crate::config::Secret;
 use encode::Ask;
 pub use endpoint::Endpoint;
 use errors::Translator;
@@ -35,11 +37,20 @@ const READ_TIMEOUT: Duration = Duration::from_mins(5);
 pub struct Provider {
     endpoint: Arc<Endpoint>,
     http: HttpClient,
+    keys: Keys,
 }
 
 impl Provider {
     pub fn new(endpoint: Endpoint, http: HttpClient) -> Self {
-        Self { endpoint: Arc::new(endpoint), http }
+        let place = (endpoint.kind, endpoint.base_url.as_str());
+        let keys = http.pools().keys(place, &endpoint.keys, endpoint.host());
+        Self { endpoint: Arc::new(endpoint), http, keys }
+    }
+
+    /// The same for another conversation, which may go on with other keys.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self { keys: self.keys.apart(), ..self.clone() }
     }
 
     pub fn endpoint(&self) -> &Endpoint {
@@ -50,18 +61,20 @@ impl Provider {
         let tools = request.tools.clone();
         let request = Arc::new(request);
         let provider = self.clone();
-        let deltas = retry::stream(self.endpoint.host(), move |_| {
-            let (provider, request) = (provider.clone(), request.clone());
-            futures::stream::once(async move { provider.open(&request).await })
+        let model = request.model.clone();
+        let rotation = Rotation::new(self.keys.clone(), &model, move |key: Option<&Secret>| {
+            let (provider, request, key) = (provider.clone(), request.clone(), key.cloned());
+            futures::stream::once(async move { provider.open(&request, key.as_ref()).await })
                 .try_flatten()
                 .boxed()
         });
+        let deltas = retry::stream_of(self.endpoint.host(), rotation);
         // Their models make real calls: what they write as one is an example.
         if self.endpoint.is_official() { deltas } else { text_calls::stream(deltas, tools) }
     }
 
     /// One try. Nothing is sent before the result is polled.
-    async fn open(&self, request: &Request) -> Result<Reading, ModelError> {
+    async fn open(&self, request: &Request, key: Option<&Secret>) -> Result<Reading, ModelError> {
         let errors = Translator {
             endpoint: self.endpoint.clone(),
             model: request.model.clone(),
@@ -72,7 +85,7 @@ impl Provider {
         })?;
         let decoder = Arc::new(Mutex::new(Decoder::new(self.endpoint.kind)));
         let sink = decoder.clone();
-        let Ask { target, chat, options } = encode::ask(&self.endpoint, request);
+        let Ask { target, chat, options } = encode::ask(&self.endpoint, key, request);
         let options = options
             .with_stream_header_timeout(HEADER_TIMEOUT)
             .with_stream_read_timeout(READ_TIMEOUT)

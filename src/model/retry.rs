@@ -1,5 +1,5 @@
 //! Trying again: which errors are worth another try, when, and a stream that does it unseen as long
-//! as nothing of the reply was yielded.
+//! as nothing of the reply was yielded. It knows no keys; `pool` does.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -40,13 +40,27 @@ pub fn next(error: &ModelError, tries: u32, elapsed: Duration) -> Option<Duratio
         | ModelError::Refused { .. }
         | ModelError::Dropped { .. }
         | ModelError::Rejected { .. }
-        | ModelError::Malformed { .. } => None,
+        | ModelError::Malformed { .. }
+        | ModelError::NoKey { .. } => None,
     }
 }
 
 fn step(waits: &[u64], tries: u32) -> Option<Duration> {
     let at = usize::try_from(tries).ok()?.checked_sub(1)?;
     waits.get(at).copied().map(Duration::from_millis)
+}
+
+/// One request, told how its tries go. It says when the next one begins.
+pub(super) trait Tries: Send + Unpin {
+    /// Begins the next try.
+    fn open(&mut self) -> Result<Deltas, ModelError>;
+
+    /// The try failed before anything of the reply was yielded, `elapsed` after the first began: how long
+    /// to wait before the next, or the error to give up with.
+    fn failed(&mut self, error: ModelError, elapsed: Duration) -> Result<Duration, ModelError>;
+
+    /// The reply has begun.
+    fn answered(&mut self) {}
 }
 
 /// The stream that `open` makes, made again after an error that another try may mend. `open` is told
@@ -56,15 +70,37 @@ pub(super) fn stream(
     place: impl Into<String>,
     open: impl FnMut(u32) -> Deltas + Send + Unpin + 'static,
 ) -> Deltas {
-    let place = place.into();
-    Box::pin(Retried { place, open, state: State::Idle, tries: 0, began: None, yielded: false })
+    stream_of(place, Counted { open, tries: 0 })
 }
 
-struct Retried<F> {
-    place: String,
+/// The same by rules of the caller's.
+pub(super) fn stream_of(place: impl Into<String>, tries: impl Tries + 'static) -> Deltas {
+    let place = place.into();
+    Box::pin(Retried { place, tries, state: State::Idle, count: 0, began: None, yielded: false })
+}
+
+/// Tries by the table.
+struct Counted<F> {
     open: F,
-    state: State,
     tries: u32,
+}
+
+impl<F: FnMut(u32) -> Deltas + Send + Unpin> Tries for Counted<F> {
+    fn open(&mut self) -> Result<Deltas, ModelError> {
+        self.tries += 1;
+        Ok((self.open)(self.tries))
+    }
+
+    fn failed(&mut self, error: ModelError, elapsed: Duration) -> Result<Duration, ModelError> {
+        next(&error, self.tries, elapsed).ok_or(error)
+    }
+}
+
+struct Retried<T> {
+    place: String,
+    tries: T,
+    state: State,
+    count: u32,
     began: Option<Instant>,
     yielded: bool,
 }
@@ -76,7 +112,16 @@ enum State {
     Over,
 }
 
-impl<F: FnMut(u32) -> Deltas + Send + Unpin> Stream for Retried<F> {
+impl<T: Tries> Retried<T> {
+    fn give_up(&mut self, error: ModelError) -> Poll<Option<Result<Delta, ModelError>>> {
+        let (place, tries) = (&self.place, self.count);
+        tracing::warn!(place, tries, %error, "a request to the model failed");
+        self.state = State::Over;
+        Poll::Ready(Some(Err(error)))
+    }
+}
+
+impl<T: Tries> Stream for Retried<T> {
     type Item = Result<Delta, ModelError>;
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -84,10 +129,13 @@ impl<F: FnMut(u32) -> Deltas + Send + Unpin> Stream for Retried<F> {
         loop {
             match &mut this.state {
                 State::Over => return Poll::Ready(None),
-                State::Idle => {
-                    this.tries += 1;
-                    this.state = State::Streaming((this.open)(this.tries));
-                }
+                State::Idle => match this.tries.open() {
+                    Ok(deltas) => {
+                        this.count += 1;
+                        this.state = State::Streaming(deltas);
+                    }
+                    Err(error) => return this.give_up(error),
+                },
                 State::Waiting(sleep) => {
                     ready!(sleep.as_mut().poll(context));
                     this.state = State::Idle;
@@ -96,20 +144,28 @@ impl<F: FnMut(u32) -> Deltas + Send + Unpin> Stream for Retried<F> {
                     let began = *this.began.get_or_insert_with(Instant::now);
                     match ready!(deltas.as_mut().poll_next(context)) {
                         Some(Ok(delta)) => {
-                            this.yielded = true;
+                            if !this.yielded {
+                                this.yielded = true;
+                                this.tries.answered();
+                            }
                             return Poll::Ready(Some(Ok(delta)));
                         }
+                        Some(Err(error)) if this.yielded => return this.give_up(error),
                         Some(Err(error)) => {
-                            let wait =
-                                next(&error, this.tries, began.elapsed()).filter(|_| !this.yielded);
-                            let Some(wait) = wait else {
-                                let (place, tries) = (&this.place, this.tries);
-                                tracing::warn!(place, tries, %error, "a request to the model failed");
-                                this.state = State::Over;
-                                return Poll::Ready(Some(Err(error)));
-                            };
-                            tracing::info!(%error, tries = this.tries, ?wait, "trying the model again");
-                            this.state = State::Waiting(Box::pin(tokio::time::sleep(wait)));
+                            let why = error.to_string();
+                            match this.tries.failed(error, began.elapsed()) {
+                                Ok(wait) => {
+                                    let tries = this.count;
+                                    tracing::info!(
+                                        error = why,
+                                        tries,
+                                        ?wait,
+                                        "trying the model again"
+                                    );
+                                    this.state = State::Waiting(Box::pin(tokio::time::sleep(wait)));
+                                }
+                                Err(error) => return this.give_up(error),
+                            }
                         }
                         None => {
                             this.state = State::Over;

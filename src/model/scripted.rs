@@ -62,60 +62,125 @@ fn open(script: &Arc<Script>, request: &Request, tries: u32) -> Deltas {
     let failed = |message| -> Deltas {
         Box::pin(futures::stream::iter([Err(ModelError::Rejected { status: 400, message })]))
     };
-    match choose(script, request) {
+    let told = Told::of(&request.items);
+    match choose(script, request, &told) {
         Ok(chosen) => {
-            if let Some(difference) = unmet(script, chosen.step, request) {
+            if let Some(difference) = unmet(script, &chosen.ops, request) {
                 return failed(difference);
             }
-            Play::stream(script.clone(), chosen.step.ops.clone(), chosen.variables, tries)
+            Play::stream(script.clone(), chosen.ops, chosen.variables, tries)
         }
         Err(message) => failed(message),
     }
 }
 
-struct Chosen<'a> {
-    step: &'a Step,
+struct Chosen {
+    ops: Arc<[Op]>,
     variables: Variables,
 }
 
+/// A conversation without the reports of tasks: they come when they come, so they choose no scene and no
+/// step but that of a `when report`.
+struct Told {
+    items: Vec<Item>,
+    /// The reports that end it, where nothing else of a user stands beside them.
+    reports: Vec<String>,
+    /// All that came since the last reply.
+    came: Vec<String>,
+}
+
+impl Told {
+    fn of(items: &[Item]) -> Self {
+        let mut reports = Vec::new();
+        let mut came = Vec::new();
+        let mut told = Vec::with_capacity(items.len());
+        for item in items {
+            let Item::User(content) = item else {
+                told.push(item.clone());
+                reports.clear();
+                if matches!(item, Item::Assistant { .. }) {
+                    came.clear();
+                }
+                continue;
+            };
+            let (found, rest): (Vec<&Content>, Vec<&Content>) =
+                content.iter().partition(|content| is_report(content));
+            came.extend(found.iter().filter_map(|content| match content {
+                Content::Text { text } => Some(text.trim().to_owned()),
+                Content::Image { .. } | Content::Link { .. } | Content::Resource { .. } => None,
+            }));
+            if rest.is_empty() {
+                reports = user_texts(Some(item)).0;
+            } else {
+                told.push(if found.is_empty() {
+                    item.clone()
+                } else {
+                    Item::User(rest.into_iter().cloned().collect())
+                });
+                reports.clear();
+            }
+        }
+        Self { items: told, reports, came }
+    }
+}
+
+/// Whether this is the frame that a report of a task comes in.
+fn is_report(content: &Content) -> bool {
+    matches!(content, Content::Text { text } if text.trim_start().starts_with("<task_report "))
+}
+
 /// Which step answers: a reaction to the last item if one matches, else the scene's next step.
-fn choose<'a>(script: &'a Script, request: &Request) -> Result<Chosen<'a>, String> {
-    let start = turn_start(&request.items);
-    let prompt = user_texts(request.items.get(start));
-    let outcomes = last_outcomes(&request.items);
-    let (scene, captures) = scene(script, &request.items, start).ok_or_else(|| {
+fn choose(script: &Script, request: &Request, told: &Told) -> Result<Chosen, String> {
+    let items = &told.items;
+    let start = turn_start(items);
+    let prompt = user_texts(items.get(start));
+    let outcomes = last_outcomes(items);
+    let (scene, captures) = scene(script, items, start).ok_or_else(|| {
         format!("the script `{}` has no `when` for the prompt {:?}", script.name, prompt.joined())
     })?;
     let variables = |captures| Variables {
         captures,
-        prompt: user_texts(request.items.iter().rev().find(|item| matches!(item, Item::User(_))))
+        prompt: user_texts(items.iter().rev().find(|item| matches!(item, Item::User(_))))
             .last_text(),
         outcome: outcomes.join("\n"),
+        reports: told.came.join("\n"),
         model: request.model.clone(),
         thought: request.thought.id(),
     };
-    match request.items.last() {
+    let chosen =
+        |step: &Step, captures| Chosen { ops: step.ops.clone(), variables: variables(captures) };
+    let reports = told.reports.iter().rev().map(String::as_str).collect::<Vec<_>>();
+    if let Some((step, captures)) =
+        reaction(&scene.reports, &reports).or_else(|| reaction(&script.reports, &reports))
+    {
+        return Ok(chosen(step, captures));
+    }
+    match items.last() {
+        // Nobody waits for words on a report.
+        Some(Item::Assistant { .. }) if !reports.is_empty() => {
+            return Ok(Chosen { ops: Arc::from([]), variables: variables(captures) });
+        }
         Some(Item::Outcomes(_)) => {
             let texts = outcomes.iter().rev().map(String::as_str).collect::<Vec<_>>();
             if let Some((step, captures)) =
                 reaction(&scene.outcomes, &texts).or_else(|| reaction(&script.outcomes, &texts))
             {
-                return Ok(Chosen { step, variables: variables(captures) });
+                return Ok(chosen(step, captures));
             }
         }
-        Some(item @ Item::User(_)) if request.items.len() > start + 1 => {
+        Some(item @ Item::User(_)) if items.len() > start + 1 => {
             let steered = user_texts(Some(item));
             let texts = steered.candidates();
             let texts = texts.iter().map(String::as_str).collect::<Vec<_>>();
             if let Some((step, captures)) =
                 reaction(&scene.steers, &texts).or_else(|| reaction(&script.steers, &texts))
             {
-                return Ok(Chosen { step, variables: variables(captures) });
+                return Ok(chosen(step, captures));
             }
         }
         Some(Item::User(_) | Item::Assistant { .. }) | None => {}
     }
-    let index = replies_since(&request.items, start);
+    let index = replies_since(items, start);
     let step = scene.steps.get(index).ok_or_else(|| {
         format!(
             "{}:{}: this scene has {} steps, and the turn asked for step {}",
@@ -125,7 +190,7 @@ fn choose<'a>(script: &'a Script, request: &Request) -> Result<Chosen<'a>, Strin
             index + 1
         )
     })?;
-    Ok(Chosen { step, variables: variables(captures) })
+    Ok(chosen(step, captures))
 }
 
 /// Where the running turn begins: at the last user item that opens the conversation, follows a reply
@@ -255,6 +320,8 @@ pub struct Place {
 impl Place {
     /// For those who write scripts: where the answer to a request with these items belongs.
     pub fn of(items: &[Item]) -> Self {
+        let Told { items, .. } = Told::of(items);
+        let items = items.as_slice();
         let start = turn_start(items);
         let prompt = user_texts(items.get(start)).last_text();
         let scene = earlier(items, start, &Pattern::new(prompt.clone()));
@@ -270,8 +337,8 @@ fn reaction<'a>(reactions: &'a [Reaction], texts: &[&str]) -> Option<(&'a Step, 
 }
 
 /// The first expectation of the step that the request does not meet, as a message.
-fn unmet(script: &Script, step: &Step, request: &Request) -> Option<String> {
-    step.ops.iter().find_map(|op| match op {
+fn unmet(script: &Script, ops: &[Op], request: &Request) -> Option<String> {
+    ops.iter().find_map(|op| match op {
         Op::Expect { line, expectation } => expectation
             .difference(request)
             .map(|difference| format!("{}:{line}: {difference}", script.name)),

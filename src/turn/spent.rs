@@ -4,12 +4,13 @@ use crate::config::Price;
 use crate::model::catalog::Choice;
 use crate::transcript::{Spent, Usage};
 
-/// What a request to this model cost.
+/// What the last request to this model cost.
 pub(super) fn spent(choice: &Choice, usage: Usage) -> Spent {
+    let answered = choice.answered();
     Spent {
-        model: choice.name.clone(),
-        window: choice.context_window,
-        cost: choice.price.map(|price| cost_of(usage, price)),
+        model: answered.name.to_owned(),
+        window: answered.context_window,
+        cost: answered.price.map(|price| cost_of(usage, price)),
     }
 }
 

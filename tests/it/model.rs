@@ -1,6 +1,9 @@
 //! Providers over HTTP, in both dialects, against a server that can stop in the middle of a reply.
 
 mod errors;
+mod pool;
+mod routing;
+mod sessions;
 mod wire;
 
 use std::sync::Arc;

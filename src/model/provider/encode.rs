@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::endpoint::Endpoint;
 use super::frames::REDACTED;
-use crate::config::ProviderKind;
+use crate::config::{ProviderKind, Secret};
 use crate::event::ThoughtLevel;
 use crate::model::{Item, Request, ToolSpec};
 use crate::transcript::{Call, Content, Outcome, Thought};
@@ -30,7 +30,7 @@ pub(super) struct Ask {
     pub(super) options: ChatOptions,
 }
 
-pub(super) fn ask(endpoint: &Endpoint, request: &Request) -> Ask {
+pub(super) fn ask(endpoint: &Endpoint, key: Option<&Secret>, request: &Request) -> Ask {
     let (adapter, name) = match endpoint.kind {
         ProviderKind::Openai => (AdapterKind::OpenAI, NAMELESS),
         ProviderKind::Anthropic if is_mangled(&request.model) => (AdapterKind::Anthropic, NAMELESS),
@@ -38,7 +38,7 @@ pub(super) fn ask(endpoint: &Endpoint, request: &Request) -> Ask {
     };
     let target = ServiceTarget {
         endpoint: genai::resolver::Endpoint::from_owned(endpoint.base_url.as_str()),
-        auth: auth(endpoint),
+        auth: auth(endpoint, key),
         model: ModelIden::new(adapter, name),
     };
     Ask { target, chat: chat(endpoint.kind, request), options: options(endpoint, request) }
@@ -46,8 +46,8 @@ pub(super) fn ask(endpoint: &Endpoint, request: &Request) -> Ask {
 
 /// The address and the headers are ours: `genai` wants a key where a server needs none, and loses the
 /// query of an address.
-fn auth(endpoint: &Endpoint) -> AuthData {
-    let key = endpoint.key.as_ref().map(|key| key.reveal().trim().to_owned());
+fn auth(endpoint: &Endpoint, key: Option<&Secret>) -> AuthData {
+    let key = key.map(|key| key.reveal().trim().to_owned());
     let mut headers = Vec::new();
     match endpoint.kind {
         ProviderKind::Openai => {
@@ -328,7 +328,7 @@ mod tests {
             cache_key: "session".to_owned(),
         };
         let key = |endpoint: &Endpoint| options(endpoint, &request).prompt_cache_key;
-        let official = Endpoint::official(ProviderKind::Openai, Secret::new("k"));
+        let official = Endpoint::official(ProviderKind::Openai, [Secret::new("k")]);
         assert_eq!(key(&official).as_deref(), Some("session"));
         for address in ["http://127.0.0.1:1", "https://api.openai.com.example/v1"] {
             let other = Endpoint::at(ProviderKind::Openai, address, None).unwrap();

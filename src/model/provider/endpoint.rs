@@ -1,4 +1,4 @@
-//! Where a provider's API begins, which dialect it speaks, and the key for it.
+//! Where a provider's API begins, which dialect it speaks, and the keys for it.
 
 use std::net::IpAddr;
 
@@ -13,23 +13,27 @@ pub struct Endpoint {
     pub kind: ProviderKind,
     /// Its path ends with `/`.
     pub base_url: String,
-    /// Local servers need none.
-    pub key: Option<Secret>,
+    /// Each request uses one of them. Local servers need none.
+    pub keys: Vec<Secret>,
 }
 
 impl Endpoint {
     /// The provider's own address.
-    pub fn official(kind: ProviderKind, key: Secret) -> Self {
+    pub fn official(kind: ProviderKind, keys: impl IntoIterator<Item = Secret>) -> Self {
         let base_url = match kind {
             ProviderKind::Openai => "https://api.openai.com/v1/",
             ProviderKind::Anthropic => "https://api.anthropic.com/v1/",
         };
-        Self { kind, base_url: base_url.to_owned(), key: Some(key) }
+        Self { kind, base_url: base_url.to_owned(), keys: keys.into_iter().collect() }
     }
 
     /// An address as a user writes it: the scheme, the version and the last `/` may be missing, and
     /// the path of the chat endpoint may be there.
-    pub fn at(kind: ProviderKind, address: &str, key: Option<Secret>) -> Result<Self, Fault> {
+    pub fn at(
+        kind: ProviderKind,
+        address: &str,
+        keys: impl IntoIterator<Item = Secret>,
+    ) -> Result<Self, Fault> {
         let fault = |reason: String| {
             Fault::new(
                 Kind::Config,
@@ -55,7 +59,7 @@ impl Endpoint {
             ProviderKind::Openai | ProviderKind::Anthropic => format!("{path}/"),
         };
         url.set_path(&path);
-        Ok(Self { kind, base_url: url.into(), key })
+        Ok(Self { kind, base_url: url.into(), keys: keys.into_iter().collect() })
     }
 
     /// The whole address that requests go to.
@@ -151,7 +155,7 @@ mod tests {
         assert!(!is_official("https://api.openai.com.example/v1"));
         assert!(!is_official("http://127.0.0.1:8080/api.openai.com/"));
         for kind in [ProviderKind::Openai, ProviderKind::Anthropic] {
-            assert!(Endpoint::official(kind, Secret::new("k")).is_official());
+            assert!(Endpoint::official(kind, [Secret::new("k")]).is_official());
         }
     }
 

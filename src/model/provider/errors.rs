@@ -122,10 +122,12 @@ impl Translator {
         })
     }
 
-    /// On one line, short, and without the key, which some providers repeat.
+    /// On one line, short, and without the keys, which some providers repeat.
     fn clean(&self, text: &str) -> String {
-        let key = self.endpoint.key.as_ref().map(|key| key.reveal().trim()).unwrap_or_default();
-        let text = if key.is_empty() { text.to_owned() } else { text.replace(key, "(key)") };
+        let keys = self.endpoint.keys.iter().map(|key| key.reveal().trim());
+        let text = keys
+            .filter(|key| !key.is_empty())
+            .fold(text.to_owned(), |text, key| text.replace(key, "(key)"));
         let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
         if line.chars().count() <= LONGEST_MESSAGE {
             return line;

@@ -8,15 +8,20 @@ use futures::future::{BoxFuture, Shared};
 use reqwest::{NoProxy, Proxy, Url};
 
 use super::Endpoint;
+use crate::clock::Clock;
 use crate::config::Proxies;
+use crate::fault::Fault;
+use crate::model::pool::Pools;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The client, or the promise of one. Cheap to clone; all clones share its connections.
+/// The client, or the promise of one, with the keys that its requests take. Cheap to clone; all clones share
+/// its connections, and what is known of the keys.
 #[derive(Clone)]
 pub struct HttpClient {
     client: Shared<BoxFuture<'static, Option<genai::Client>>>,
     proxies: Arc<Proxies>,
+    pools: Pools,
 }
 
 impl HttpClient {
@@ -37,7 +42,31 @@ impl HttpClient {
         if let Err(error) = built {
             tracing::error!(%error, "no thread for building the HTTP client");
         }
-        Self { client: receiver.map(|built| built.ok().flatten()).boxed().shared(), proxies }
+        Self {
+            client: receiver.map(|built| built.ok().flatten()).boxed().shared(),
+            proxies,
+            pools: Pools::new(Clock::real()),
+        }
+    }
+
+    /// The same with another clock for the keys.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { pools: Pools::new(clock), ..self }
+    }
+
+    /// Lets keys that were set aside be tried again: the user says that something has changed.
+    pub fn try_all_keys(&self) {
+        self.pools.forget();
+    }
+
+    /// What the user does not know yet of keys that were set aside. It is given once.
+    pub(in crate::model) fn take_notice(&self) -> Option<Fault> {
+        self.pools.take_notice()
+    }
+
+    pub(super) fn pools(&self) -> &Pools {
+        &self.pools
     }
 
     /// The proxy that the environment names for a server, without credentials.

@@ -26,6 +26,7 @@ pub(super) fn parse(text: &str, name: &str, folder: &Path) -> Result<Script, Str
             scenes: Vec::new(),
             outcomes: Vec::new(),
             steers: Vec::new(),
+            reports: Vec::new(),
         },
         open: None,
     };
@@ -52,6 +53,7 @@ enum Place {
     Scene,
     Outcome(Pattern),
     Steer(Pattern),
+    Report(Pattern),
 }
 
 impl<'a> Parser<'a> {
@@ -106,21 +108,23 @@ impl<'a> Parser<'a> {
             "prompt" | "any" => {
                 let prompt =
                     if kind == "any" { None } else { Some(Pattern::new(words.string()?.trim())) };
-                let (outcomes, steers) = (Vec::new(), Vec::new());
                 self.script.scenes.push(Scene {
                     line: self.at,
                     prompt,
                     steps: Vec::new(),
-                    outcomes,
-                    steers,
+                    outcomes: Vec::new(),
+                    steers: Vec::new(),
+                    reports: Vec::new(),
                 });
                 Place::Scene
             }
             "outcome" => Place::Outcome(Pattern::new(words.string()?.trim())),
             "steer" => Place::Steer(Pattern::new(words.string()?.trim())),
+            "report" => Place::Report(Pattern::new(words.string()?.trim())),
             _ => {
                 return Err(format!(
-                    "expected `prompt`, `any`, `outcome` or `steer` after `when`, found `{kind}`"
+                    "expected `prompt`, `any`, `outcome`, `steer` or `report` after `when`, \
+                     found `{kind}`"
                 ));
             }
         };
@@ -141,21 +145,23 @@ impl<'a> Parser<'a> {
             return Err("expected statements in this section, such as `say \"…\"`".to_owned());
         }
         let step = Step { ops: ops.into() };
-        let scene = self.script.scenes.last_mut();
         if let Place::Scene = place {
-            let scene = scene.ok_or("expected `when` before the first step")?;
+            let scene =
+                self.script.scenes.last_mut().ok_or("expected `when` before the first step")?;
             scene.steps.push(step);
             return Ok(());
         }
         // Before the first scene they hold in all.
-        let (outcomes, steers) = match scene {
-            Some(scene) => (&mut scene.outcomes, &mut scene.steers),
-            None => (&mut self.script.outcomes, &mut self.script.steers),
+        let Script { scenes, outcomes, steers, reports, .. } = &mut self.script;
+        let (outcomes, steers, reports) = match scenes.last_mut() {
+            Some(scene) => (&mut scene.outcomes, &mut scene.steers, &mut scene.reports),
+            None => (outcomes, steers, reports),
         };
         match place {
             Place::Scene => {}
             Place::Outcome(pattern) => outcomes.push(Reaction { pattern, step }),
             Place::Steer(pattern) => steers.push(Reaction { pattern, step }),
+            Place::Report(pattern) => reports.push(Reaction { pattern, step }),
         }
         Ok(())
     }

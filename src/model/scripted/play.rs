@@ -23,6 +23,7 @@ pub(super) struct Variables {
     pub(super) captures: Captures,
     pub(super) prompt: String,
     pub(super) outcome: String,
+    pub(super) reports: String,
     pub(super) model: String,
     pub(super) thought: &'static str,
 }
@@ -33,6 +34,7 @@ impl Variables {
             "$" => Some("$"),
             "prompt" => Some(&self.prompt),
             "outcome" => Some(&self.outcome),
+            "reports" => Some(&self.reports),
             "model" => Some(&self.model),
             "thought" => Some(self.thought),
             number => {
@@ -81,7 +83,7 @@ pub(crate) fn literal(text: &str) -> String {
     while let Some((before, after)) = rest.split_once("${") {
         literal.push_str(before);
         let name = after.split_once('}').map_or("", |(name, _)| name);
-        let is_known = matches!(name, "$" | "prompt" | "outcome" | "model" | "thought")
+        let is_known = matches!(name, "$" | "prompt" | "outcome" | "reports" | "model" | "thought")
             || name.parse::<usize>().is_ok();
         literal.push_str(if is_known { "${$}{" } else { "${" });
         rest = after;

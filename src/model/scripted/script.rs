@@ -21,6 +21,7 @@ pub(super) struct Script {
     /// Reactions that hold in every scene.
     pub(super) outcomes: Vec<Reaction>,
     pub(super) steers: Vec<Reaction>,
+    pub(super) reports: Vec<Reaction>,
 }
 
 /// What answers one prompt.
@@ -31,6 +32,7 @@ pub(super) struct Scene {
     pub(super) steps: Vec<Step>,
     pub(super) outcomes: Vec<Reaction>,
     pub(super) steers: Vec<Reaction>,
+    pub(super) reports: Vec<Reaction>,
 }
 
 /// A step chosen by what the model is told, not by its number.

@@ -336,7 +336,7 @@ fn mistakes_in_a_script() {
         ("when any\n\n sya", "demo:3: expected `when`, `then` or a statement"),
         (
             "when never",
-            "demo:1: expected `prompt`, `any`, `outcome` or `steer` after `when`, found `never`",
+            "demo:1: expected `prompt`, `any`, `outcome`, `steer` or `report` after `when`, found `never`",
         ),
         ("when any\nthen\n say \"x\"", "demo:1: expected statements in this section"),
         ("when any\n say x", "demo:2: expected a text in double quotes, found `x`"),
@@ -419,4 +419,45 @@ async fn a_literal_is_said_as_it_is() {
     let script = script(&format!("when prompt \"*\"\n say {}", json!(literal(text))));
     let said = play(&script, vec![user("x")]).await;
     assert!(said.contains(&format!("say {text:?}")), "{said}");
+}
+
+#[tokio::test]
+async fn reports_of_tasks_choose_nothing_but_their_own_section() {
+    let report =
+        || Content::text("<task_report id=\"t1\" state=\"completed\">\nfound it\n</task_report>");
+    let with_prompt = Item::User(vec![Content::text("go"), report()]);
+    let alone = || Item::User(vec![report()]);
+    let text = r#"
+when prompt "go"
+  call read {}
+then
+  say "second"
+when outcome "special"
+  say "of an outcome"
+"#;
+    let plain = script(text);
+    let done = || outcome(Outcome::done("x"));
+    assert_eq!(play(&plain, vec![with_prompt.clone()]).await, play(&plain, vec![user("go")]).await);
+    let second = play(&plain, vec![user("go"), called("read"), done(), alone()]).await;
+    assert!(second.contains("say \"second\""), "{second}");
+    let special = vec![user("go"), called("read"), outcome(Outcome::done("special")), alone()];
+    assert!(play(&plain, special).await.contains("of an outcome"));
+    let silent = play(&plain, vec![user("go"), said("done"), alone()]).await;
+    assert!(!silent.contains("say"), "{silent}");
+    let heard = script(&format!(
+        "{text}when report \"*found ${{}}*\"\n  say \"no\"\nwhen report \"*found *</task*\"\n  say \"it found ${{2}}\"\n"
+    ));
+    let said_of_it = play(&heard, vec![user("go"), said("done"), alone()]).await;
+    assert!(said_of_it.contains("it found it"), "{said_of_it}");
+    let next = vec![user("go"), said("done"), alone(), said("noted"), user("go")];
+    assert!(play(&heard, next).await.contains("began read"));
+    let told = script("when any\n  say \"told <${reports}>\"\n");
+    let both = vec![user("go"), said("done"), alone(), user("and?")];
+    let said_of_it = play(&told, both).await;
+    assert!(
+        said_of_it.contains("told <<task_report id") && said_of_it.contains("found it"),
+        "{said_of_it}"
+    );
+    let later = vec![user("go"), said("done"), alone(), said("noted"), user("and?")];
+    assert!(play(&told, later).await.contains("told <>"));
 }

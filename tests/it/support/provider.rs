@@ -15,6 +15,8 @@
 //! provider.finish();                                   // panics if a queued reply was not asked for
 //! ```
 //!
+//! `rule`s may look at the key and the model of a request; `once` is a rule for one request.
+//!
 //! A request is answered by the first rule that fits, else by the next queued reply, else with status
 //! 400. Every request is checked: each call has exactly one outcome, call ids are unique, no two user
 //! messages follow each other. What is wrong makes `finish` and dropping the provider panic.
@@ -67,7 +69,12 @@ struct State {
     changed: Notify,
 }
 
-type Rule = (Box<dyn Fn(&Request) -> bool + Send>, Reply);
+struct Rule {
+    fits: Box<dyn Fn(&Request) -> bool + Send>,
+    reply: Reply,
+    /// It is for one request.
+    is_once: bool,
+}
 
 #[derive(Default)]
 struct Inner {
@@ -107,7 +114,17 @@ impl Provider {
 
     /// Answers every request that `fits`.
     pub(crate) fn rule(&self, fits: impl Fn(&Request) -> bool + Send + 'static, reply: Reply) {
-        self.state.lock().rules.push((Box::new(fits), reply));
+        self.state.lock().rules.push(Rule { fits: Box::new(fits), reply, is_once: false });
+    }
+
+    /// Answers one request that `fits`, if no earlier rule does.
+    pub(crate) fn once(&self, fits: impl Fn(&Request) -> bool + Send + 'static, reply: Reply) {
+        self.state.lock().rules.push(Rule { fits: Box::new(fits), reply, is_once: true });
+    }
+
+    /// The keys of all requests so far, in their order.
+    pub(crate) fn keys(&self) -> Vec<String> {
+        self.state.lock().requests.iter().map(|request| request.key().to_owned()).collect()
     }
 
     /// All requests so far.
@@ -154,6 +171,17 @@ impl Request {
             .map(|(_, value)| value.as_str())
     }
 
+    /// The key that it was sent with, in either dialect; empty where there is none.
+    pub(crate) fn key(&self) -> &str {
+        let bearer = self.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+        bearer.or_else(|| self.header("x-api-key")).unwrap_or_default()
+    }
+
+    /// The model that it asks for.
+    pub(crate) fn model(&self) -> &str {
+        self.body["model"].as_str().unwrap_or_default()
+    }
+
     pub(crate) fn messages(&self) -> &[Value] {
         self.body["messages"].as_array().map_or(&[], Vec::as_slice)
     }
@@ -182,6 +210,11 @@ impl Gate {
     /// Lets the reply go on, also one that is not there yet.
     pub(crate) fn open(&self) {
         self.opened.send_replace(true);
+    }
+
+    /// Holds replies that come to it from now on.
+    pub(crate) fn close(&self) {
+        self.opened.send_replace(false);
     }
 
     /// Waits until a reply is at the gate.
@@ -226,8 +259,14 @@ impl State {
         let number = inner.requests.len();
         let broken = violations(&request);
         inner.violations.extend(broken.into_iter().map(|what| format!("request {number}: {what}")));
-        let rule =
-            inner.rules.iter().find(|(fits, _)| fits(&request)).map(|(_, reply)| reply.clone());
+        let at = inner.rules.iter().position(|rule| (rule.fits)(&request));
+        let rule = at.map(|at| {
+            let reply = inner.rules[at].reply.clone();
+            if inner.rules[at].is_once {
+                inner.rules.remove(at);
+            }
+            reply
+        });
         let reply = rule.or_else(|| inner.queue.pop_front()).unwrap_or_else(|| {
             Reply::status(400).body(format!("no reply is queued for request {number}"))
         });
@@ -282,7 +321,10 @@ async fn read(reader: &mut BufReader<OwnedReadHalf>) -> Option<Request> {
 
 /// Whether the connection may be used again.
 async fn play(reply: Reply, writer: &mut OwnedWriteHalf) -> bool {
-    let play = Play::new(reply);
+    let mut play = Play::new(reply);
+    for gate in play.gates() {
+        gate.pass().await;
+    }
     if writer.write_all(play.head().as_bytes()).await.is_err() {
         return false;
     }

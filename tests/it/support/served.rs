@@ -7,7 +7,7 @@ use tokio::runtime::Runtime;
 
 use super::agent::Agent;
 use super::home::Home;
-use super::provider::{Provider, Reply};
+use super::provider::{Gate, Provider, Reply};
 use serde_json::{Value, json};
 
 /// The key that the agent is given; it must never be shown.
@@ -27,6 +27,10 @@ pub(crate) struct Served {
     pub(crate) provider: Provider,
     pub(crate) home: Home,
     dialect: Dialect,
+    /// `TALARIA_API_KEY` of agents.
+    pub(crate) keys: String,
+    /// Holds the tasks of tests that want it so; it is open at first.
+    pub(crate) hold: Gate,
     // Dropped last: the provider runs in it.
     runtime: Runtime,
 }
@@ -39,7 +43,9 @@ impl Served {
             .build()
             .unwrap();
         let provider = runtime.block_on(Provider::start());
-        Self { provider, home: Home::empty(), dialect, runtime }
+        let hold = Gate::new();
+        hold.open();
+        Self { provider, home: Home::empty(), dialect, keys: KEY.to_owned(), hold, runtime }
     }
 
     /// An agent that was greeted by a client with `capabilities`.
@@ -53,7 +59,7 @@ impl Served {
             .env("TALARIA_PROVIDER", dialect)
             .env("TALARIA_MODEL", "some-model")
             .env("TALARIA_BASE_URL", self.provider.url())
-            .env("TALARIA_API_KEY", KEY);
+            .env("TALARIA_API_KEY", &self.keys);
         let mut agent = Agent::spawn(command);
         agent.initialize(capabilities);
         agent

@@ -175,6 +175,17 @@ impl Play {
         Self { reply, outputs: Vec::new(), blocks: 0, calls: 0 }
     }
 
+    /// What holds a reply that is one body: all of it comes behind them.
+    pub(super) fn gates(&mut self) -> Vec<Gate> {
+        if self.reply.body.is_none() {
+            return Vec::new();
+        }
+        let gates = std::mem::take(&mut self.reply.pieces).into_iter();
+        gates
+            .filter_map(|piece| if let Piece::Gate(gate) = piece { Some(gate) } else { None })
+            .collect()
+    }
+
     pub(super) fn head(&self) -> String {
         let headers = self.reply.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
         let body = match &self.reply.body {
