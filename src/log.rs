@@ -4,8 +4,9 @@
 mod wire;
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
@@ -17,6 +18,7 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 pub use wire::{Direction, WireGuard, WireTrace};
 
 use crate::config::{Folders, LogSection, Secret};
+use crate::redact::Mask;
 
 /// Days that have a file.
 const FILES: usize = 5;
@@ -64,9 +66,9 @@ pub fn folder(folders: &Folders) -> PathBuf {
     folders.state.join("logs")
 }
 
-/// Starts logging for the whole process. `keys` are left out of the wire trace wherever they occur.
+/// Starts logging for the whole process. `keys` are left out of both files wherever they occur.
 pub fn init(folders: &Folders, section: &LogSection, keys: &[Secret]) -> Guard {
-    let (subscriber, mut guard) = build(folders, section);
+    let (subscriber, mut guard) = build(folders, section, keys);
     if let Some(subscriber) = subscriber
         && tracing::subscriber::set_global_default(subscriber).is_err()
     {
@@ -94,6 +96,7 @@ fn unwritable(what: &str, folder: &Path, error: &dyn std::error::Error) -> Strin
 fn build(
     folders: &Folders,
     section: &LogSection,
+    keys: &[Secret],
 ) -> (Option<impl Subscriber + Send + Sync + use<>>, Guard) {
     let mut guard = Guard::default();
     let (filter, warning) = filter(&section.level);
@@ -113,9 +116,29 @@ fn build(
         }
     };
     let loud = filter_fn(|metadata| !is_muted(metadata.target()));
+    let mask = Arc::new(Mask::new(keys));
+    let writer = move || Masked { mask: mask.clone(), file: writer.clone() };
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false);
     let subscriber = tracing_subscriber::registry().with(lines.with_filter(filter.and(loud)));
     (Some(subscriber), guard)
+}
+
+/// A writer of whole lines, without secrets: a line may quote what a model or a provider said.
+struct Masked {
+    mask: Arc<Mask>,
+    file: NonBlocking,
+}
+
+impl Write for Masked {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        self.file.write_all(self.mask.hide(&text).as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 fn open(folder: &Path) -> Result<(NonBlocking, WorkerGuard), Box<dyn std::error::Error>> {

@@ -6,7 +6,7 @@ fn logged(level: &str, log: impl FnOnce()) -> (String, Guard) {
     let folder = tempfile::tempdir().unwrap();
     let folders = Folders { config: folder.path().into(), state: folder.path().into() };
     let (subscriber, mut guard) =
-        build(&folders, &LogSection { level: level.to_owned(), wire: false });
+        build(&folders, &LogSection { level: level.to_owned(), wire: false }, &[]);
     if let Some(subscriber) = subscriber {
         tracing::subscriber::with_default(subscriber, log);
     }
@@ -60,7 +60,7 @@ fn a_folder_that_cannot_be_made_is_a_warning_and_no_log() {
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
     let folders = Folders { config: file.clone(), state: file };
-    let (subscriber, guard) = build(&folders, &LogSection::default());
+    let (subscriber, guard) = build(&folders, &LogSection::default(), &[]);
     assert!(subscriber.is_none());
     assert!(guard.warnings()[0].contains("TALARIA_HOME"), "{:?}", guard.warnings());
 }
