@@ -4,6 +4,9 @@
 
 mod event;
 mod hub;
+mod listen;
+mod memory;
+mod rules;
 mod sqlite;
 mod state;
 
@@ -14,10 +17,11 @@ use futures::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::fault::Fault;
+use crate::fault::{Fault, Kind};
 use crate::ids::{SessionId, TaskId};
 
 pub use event::{Body, Event, Heard, Outcome, Passing, Position, Progress, Report, Seq};
+pub use memory::MemoryEngine;
 pub use sqlite::SqliteEngine;
 pub use state::{State, Status};
 
@@ -41,9 +45,10 @@ impl<T: TaskClient + TaskWorker> TaskEngine for T {}
 pub trait TaskClient: Send + Sync {
     fn capabilities(&self) -> Capabilities;
 
-    /// Adds tasks to a session, all of them or none; they are numbered in this order. A key that the
-    /// session knows adds nothing and answers with its task.
-    fn submit(&self, session: SessionId, tasks: Vec<New>) -> Answer<'_, Vec<Submitted>>;
+    /// Adds tasks to a session, all of them or none; they are numbered in this order, behind those that
+    /// it has and above `floor`. A key that the session knows adds nothing and answers with its task.
+    fn submit(&self, session: SessionId, floor: u64, tasks: Vec<New>)
+    -> Answer<'_, Vec<Submitted>>;
 
     /// Puts a message into a task's inbox. A worker gets it at least once and in order; a message with an
     /// id that the task knows is the same message.
@@ -293,4 +298,12 @@ fn check_size<T: Serialize>(what: &'static str, thing: &T) -> Result<(), EngineE
         return Err(EngineError::TooLarge { what, size, most: LARGEST });
     }
     Ok(())
+}
+
+fn refused<T: Send + 'static>(error: EngineError) -> Answer<'static, T> {
+    Box::pin(std::future::ready(Err(error)))
+}
+
+fn gone(message: &str) -> EngineError {
+    EngineError::Unavailable(Fault::new(Kind::Internal, message))
 }

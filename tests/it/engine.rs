@@ -1,11 +1,13 @@
 //! The conformance suite of task engines: what every one of them holds, whatever it is made of. Each
-//! scenario is generic over a [`Place`]; the tests are the scenarios on the engine in SQLite.
+//! scenario is generic over a [`Place`]; the tests are the scenarios on the engine in SQLite, and on the
+//! one in memory those that need neither another process nor a restart.
 
 mod bench;
 mod client;
 mod crash;
 mod inbox;
 mod listen;
+mod memory;
 mod model;
 mod worker;
 
@@ -14,7 +16,7 @@ use std::sync::Arc;
 
 use talaria::clock::Clock;
 use talaria::ids::SessionId;
-use talaria::store::{Opened, Settings, Store, StoreGuard};
+use talaria::store::{Durability, Opened, Record, Settings, Store, StoreGuard, TitleBy};
 use talaria::tasks::engine::SqliteEngine;
 
 use bench::Place;
@@ -31,16 +33,18 @@ impl Place for Sqlite {
         let (store, guard) =
             Store::start(Settings { folder: folder.to_owned(), clock: clock.clone() });
         for id in ["s", "another"] {
-            // Of another session, so that no clock makes it an old one that was never used. What is there
-            // already stays as it is.
             let opened = Opened {
                 cwd: folder.to_owned(),
                 additional: Vec::new(),
                 version: "0".to_owned(),
                 forked_from: None,
-                parent: Some(SessionId::new("parent")),
+                parent: None,
             };
-            drop(store.create(&SessionId::new(id), opened, Arc::default()));
+            // With a title, so that no clock makes it an old one that was never used. What is there already
+            // stays as it is.
+            let mut journal = store.create(&SessionId::new(id), opened, Arc::default());
+            let title = Record::Title { title: id.to_owned(), by: TitleBy::User };
+            journal.append(title, Durability::Process);
         }
         (SqliteEngine::new(store, clock), guard)
     }
@@ -57,6 +61,7 @@ macro_rules! conformance {
         )*)*
     };
 }
+use conformance;
 
 conformance! {
     Sqlite:
@@ -64,6 +69,7 @@ conformance! {
         the_same_key_is_the_same_task,
         tasks_are_numbered_without_a_gap_whoever_submits_them,
         tasks_of_one_request_are_added_together,
+        numbers_are_above_the_floor_that_is_given,
         what_does_not_exist_is_unknown,
         what_is_too_large_is_refused_and_changes_nothing,
         a_thousand_tasks_are_listed_by_pages,

@@ -55,6 +55,13 @@ impl Hub {
         }
     }
 
+    /// Something happened that may concern any task.
+    pub(super) fn tell_all(&self) {
+        for sender in self.listeners().values() {
+            let _nobody = sender.send(Note::Changed);
+        }
+    }
+
     /// A lock that someone panicked under holds nothing half done: each use is one step.
     fn listeners(&self) -> MutexGuard<'_, HashMap<TaskId, Sender<Note>>> {
         self.listeners.lock().unwrap_or_else(PoisonError::into_inner)

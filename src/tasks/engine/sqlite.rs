@@ -1,34 +1,29 @@
 //! The engine on the store's database: tasks, events and inboxes in three tables, a lease as the store that
 //! holds it. A worker lives as long as its store's lock file is locked, so no lease runs out and no clock
-//! is asked. The rules are in `jobs`, the listening in `listen`.
+//! is asked. What each operation does to the tables is in `jobs`.
 
 mod jobs;
-mod listen;
 mod rows;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use super::hub::{Hub, Note};
+use super::listen::{self, BATCH, Batch, LOOK, Source, Unread};
 use super::{
     Answer, Body, Capabilities, Checkpoint, Claimed, EngineError, Events, Filter, LARGEST, Lease,
     Listed, Message, New, Outcome, Passing, Position, Progress, Receipt, Renewed, Seq, State,
-    Submitted, Task, TaskClient, TaskWorker, Wanted, check_size,
+    Submitted, Task, TaskClient, TaskWorker, Wanted, check_size, gone, refused,
 };
 use crate::clock::Clock;
-use crate::fault::{Fault, Kind};
 use crate::ids::{SessionId, TaskId};
 use crate::store::{Durability, OwnerId, Store, StoreError};
 use jobs::Scene;
 use rows::{Done, Stop};
-
-/// How often a listener looks for what another process did.
-const LOOK: Duration = Duration::from_millis(250);
 
 /// Tasks in the store's database. Clones are the same engine. There is one for each store: its listeners
 /// hear at once what is written through it, and within a quarter of a second what others write.
@@ -101,7 +96,7 @@ impl SqliteEngine {
     }
 
     /// Runs a job on a connection that only reads.
-    async fn read<T: Send + 'static>(
+    async fn look<T: Send + 'static>(
         &self,
         job: impl FnOnce(&Scene<'_>) -> Done<T> + Send + 'static,
     ) -> Result<T, EngineError> {
@@ -131,17 +126,17 @@ impl SqliteEngine {
     ) -> Result<T, EngineError> {
         let (wanted, again) = (task.clone(), job.clone());
         let read = self
-            .read(move |scene| Ok(if scene.is_lost(&wanted)? { None } else { Some(job(scene)?) }));
+            .look(move |scene| Ok(if scene.is_lost(&wanted)? { None } else { Some(job(scene)?) }));
         if let Some(read) = read.await? {
             return Ok(read);
         }
         self.bury(vec![task]).await?;
-        self.read(again).await
+        self.look(again).await
     }
 
     async fn read_list(&self, filter: Filter) -> Result<Vec<Listed>, EngineError> {
         let again = filter.clone();
-        let read = self.read(move |scene| {
+        let read = self.look(move |scene| {
             Ok((scene.lost_in(&filter.session)?, rows::list(scene.sql, &filter)?))
         });
         let (dead, listed) = read.await?;
@@ -149,7 +144,7 @@ impl SqliteEngine {
             return Ok(listed);
         }
         self.bury(dead).await?;
-        self.read(move |scene| rows::list(scene.sql, &again)).await
+        self.look(move |scene| rows::list(scene.sql, &again)).await
     }
 
     async fn pass(&self, lease: Lease, text: String) -> Result<(), EngineError> {
@@ -158,10 +153,35 @@ impl SqliteEngine {
             return Ok(());
         }
         let held = lease.clone();
-        let after = self.read(move |scene| Ok(scene.leased(&held)?.status.last)).await?;
+        let after = self.look(move |scene| Ok(scene.leased(&held)?.status.last)).await?;
         let passing = Passing { task: lease.task, epoch: lease.epoch, after, text };
         self.hub.tell(&passing.task.clone(), Note::Passing(Arc::new(passing)));
         Ok(())
+    }
+}
+
+impl Source for SqliteEngine {
+    async fn read(&self, task: &TaskId, after: Seq) -> Result<Batch, EngineError> {
+        let wanted = task.clone();
+        self.read_settled(task.clone(), move |scene| {
+            let kept = rows::find(scene.sql, &wanted)?;
+            let events = rows::events(scene.sql, &wanted, after, BATCH)?;
+            let last = events.last().map_or(after, |event| event.seq);
+            let unread = if last < kept.status.last {
+                if events.is_empty() {
+                    return Err(rows::damaged("events are missing"));
+                }
+                Unread::Maybe
+            } else if kept.status.state.is_final() {
+                Unread::Ended
+            } else if kept.owner.as_deref() == Some(scene.me) {
+                Unread::TellsItself
+            } else {
+                Unread::MustLook
+            };
+            Ok(Batch { events, unread })
+        })
+        .await
     }
 }
 
@@ -177,7 +197,12 @@ impl TaskClient for SqliteEngine {
         }
     }
 
-    fn submit(&self, session: SessionId, tasks: Vec<New>) -> Answer<'_, Vec<Submitted>> {
+    fn submit(
+        &self,
+        session: SessionId,
+        floor: u64,
+        tasks: Vec<New>,
+    ) -> Answer<'_, Vec<Submitted>> {
         if let Err(error) = tasks.iter().try_for_each(|new| check_size("a task", new)) {
             return refused(error);
         }
@@ -185,7 +210,7 @@ impl TaskClient for SqliteEngine {
         let tell = move |submitted: &Result<Vec<Submitted>, EngineError>| {
             submitted.iter().flatten().for_each(|one| hub.tell(&one.task, Note::Changed));
         };
-        self.write_any(Durability::Process, move |scene| scene.submit(&session, tasks), tell)
+        self.write_any(Durability::Process, move |scene| scene.submit(&session, floor, tasks), tell)
     }
 
     fn send(&self, task: TaskId, message: Message) -> Answer<'_, Receipt> {
@@ -220,7 +245,7 @@ impl TaskClient for SqliteEngine {
     }
 
     fn events(&self, task: TaskId, after: Seq) -> Events {
-        listen::events(self.clone(), task, after)
+        listen::events(self.clone(), &self.hub, task, after)
     }
 }
 
@@ -239,7 +264,7 @@ impl TaskWorker for SqliteEngine {
     }
 
     fn renew(&self, lease: Lease, seen: Position) -> Answer<'_, Renewed> {
-        Box::pin(self.read(move |scene| scene.renew(&lease, seen)))
+        Box::pin(self.look(move |scene| scene.renew(&lease, seen)))
     }
 
     fn append(&self, lease: Lease, progress: Vec<Progress>) -> Answer<'_, Seq> {
@@ -287,12 +312,4 @@ impl From<StoreError> for EngineError {
     fn from(error: StoreError) -> Self {
         Self::Unavailable(error.fault())
     }
-}
-
-fn refused<T: Send + 'static>(error: EngineError) -> Answer<'static, T> {
-    Box::pin(std::future::ready(Err(error)))
-}
-
-fn gone(message: &str) -> EngineError {
-    EngineError::Unavailable(Fault::new(Kind::Internal, message))
 }

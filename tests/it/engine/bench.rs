@@ -70,7 +70,7 @@ impl<P: Place> Window<P> {
 
     /// A new task of the session `s`.
     pub async fn submit(&self, key: &str) -> TaskId {
-        let added = self.engine.submit(session(), vec![new(key)]).await.unwrap();
+        let added = self.engine.submit(session(), 0, vec![new(key)]).await.unwrap();
         added.into_iter().next().unwrap().task
     }
 

@@ -25,7 +25,7 @@ pub async fn the_same_key_is_the_same_task<P: Place>() {
     first.claim(&task(1)).await;
     let mut other = new("one");
     other.spec.goal.push_str(" else");
-    let again = second.engine.submit(session(), vec![other]).await.unwrap();
+    let again = second.engine.submit(session(), 0, vec![other]).await.unwrap();
     assert_eq!((again[0].task.clone(), again[0].state), (task(1), State::Running));
     assert_eq!(second.engine.get(task(1)).await.unwrap().spec, new("one").spec);
     assert_eq!(second.story(&task(1)).await, "queued started");
@@ -46,14 +46,35 @@ pub async fn tasks_are_numbered_without_a_gap_whoever_submits_them<P: Place>() {
 pub async fn tasks_of_one_request_are_added_together<P: Place>() {
     let bench = Bench::<P>::new();
     let window = bench.window();
-    let added = window.engine.submit(session(), ["a", "b", "a"].map(new).into()).await.unwrap();
+    let added = window.engine.submit(session(), 0, ["a", "b", "a"].map(new).into()).await.unwrap();
     let numbers: Vec<u64> = added.iter().map(|added| added.task.number).collect();
     assert_eq!(numbers, [1, 2, 1]);
 
     let large = New { key: "d".to_owned(), spec: large_spec() };
-    let refused = window.engine.submit(session(), vec![new("c"), large]).await;
+    let refused = window.engine.submit(session(), 0, vec![new("c"), large]).await;
     assert!(matches!(refused, Err(EngineError::TooLarge { .. })), "{refused:?}");
     assert_eq!(window.engine.list(Filter::of(session())).await.unwrap().len(), 2);
+}
+
+pub async fn numbers_are_above_the_floor_that_is_given<P: Place>() {
+    let bench = Bench::<P>::new();
+    let window = bench.window();
+    let number = async |floor: u64, key: &str| {
+        let added = window.engine.submit(session(), floor, vec![new(key)]).await.unwrap();
+        added[0].task.number
+    };
+    assert_eq!(number(4, "a").await, 5);
+    assert_eq!(number(2, "b").await, 6, "a floor takes nothing back");
+    assert_eq!(number(0, "a").await, 5, "the same key is the same task, whatever the floor");
+    assert_eq!(number(9, "a").await, 5);
+    let both = window.engine.submit(session(), 9, ["c", "d"].map(new).into()).await.unwrap();
+    assert_eq!(both.iter().map(|one| one.task.number).collect::<Vec<_>>(), [10, 11]);
+    // What is between is unknown, and what is there is found by its number.
+    assert_eq!(window.engine.get(task(7)).await.unwrap_err(), EngineError::Unknown(task(7)));
+    assert_eq!(window.engine.get(task(10)).await.unwrap().spec, new("c").spec);
+    let listed = window.engine.list(Filter::of(session())).await.unwrap();
+    assert_eq!(listed.iter().map(|one| one.task.number).collect::<Vec<_>>(), [11, 10, 6, 5]);
+    assert_eq!(window.claim(&task(6)).await.lease.task, task(6));
 }
 
 pub async fn what_does_not_exist_is_unknown<P: Place>() {
@@ -124,7 +145,7 @@ pub async fn a_thousand_tasks_are_listed_by_pages<P: Place>() {
     let bench = Bench::<P>::new();
     let window = bench.window();
     let tasks: Vec<New> = (1..=1_000).map(|n| new(&n.to_string())).collect();
-    let added = soon(window.engine.submit(session(), tasks)).await.unwrap();
+    let added = soon(window.engine.submit(session(), 0, tasks)).await.unwrap();
     assert_eq!(added.len(), 1_000);
 
     let all = soon(window.engine.list(Filter::of(session()))).await.unwrap();
@@ -150,7 +171,7 @@ pub async fn a_list_is_of_one_session_and_of_the_states_asked_for<P: Place>() {
     for key in ["a", "b", "c", "d"] {
         window.submit(key).await;
     }
-    window.engine.submit(SessionId::new("another"), vec![new("a")]).await.unwrap();
+    window.engine.submit(SessionId::new("another"), 0, vec![new("a")]).await.unwrap();
     let running = window.claim(&task(2)).await;
     let waiting = window.claim(&task(3)).await;
     let asks = Progress::NeedsInput { question: json!("may I?") };

@@ -125,7 +125,7 @@ pub async fn a_dead_worker_is_found_by_whoever_looks<P: Place>() {
     assert_eq!(window.story(&id).await, "queued started asked lost");
     // By the same key.
     let id = interrupt("submit").await;
-    let again = window.engine.submit(session(), vec![new("submit")]).await.unwrap();
+    let again = window.engine.submit(session(), 0, vec![new("submit")]).await.unwrap();
     assert_eq!(again, [Submitted { task: id, state: State::Interrupted }]);
     // By a message, which waits for the next worker.
     let id = interrupt("send").await;

@@ -8,7 +8,7 @@ use crate::clock::Timestamp;
 use crate::ids::{SessionId, TaskId};
 use crate::tasks::engine::{
     Body, Checkpoint, Claimed, EngineError, Lease, Message, New, Outcome, Position, Receipt,
-    Renewed, Report, Seq, State, Submitted, Task, Wanted,
+    Renewed, Seq, State, Submitted, Task, Wanted, rules,
 };
 
 /// Where and when a job runs.
@@ -21,7 +21,12 @@ pub(super) struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    pub(super) fn submit(&self, session: &SessionId, tasks: Vec<New>) -> Done<Vec<Submitted>> {
+    pub(super) fn submit(
+        &self,
+        session: &SessionId,
+        floor: u64,
+        tasks: Vec<New>,
+    ) -> Done<Vec<Submitted>> {
         // Behind a deletion of the session nothing would ever take them away.
         let is_there = self
             .sql
@@ -30,14 +35,14 @@ impl Scene<'_> {
         if !is_there {
             return Err(EngineError::NoSession(session.clone()).into());
         }
-        tasks.into_iter().map(|new| self.submit_one(session, &new)).collect()
+        tasks.into_iter().map(|new| self.submit_one(session, floor, &new)).collect()
     }
 
-    fn submit_one(&self, session: &SessionId, new: &New) -> Done<Submitted> {
+    fn submit_one(&self, session: &SessionId, floor: u64, new: &New) -> Done<Submitted> {
         let kept = if let Some(number) = rows::keyed(self.sql, session, &new.key)? {
             self.look(&TaskId { session: session.clone(), number })?
         } else {
-            let number = rows::next_number(self.sql, session)?;
+            let number = rows::next_number(self.sql, session)?.max(floor.saturating_add(1));
             let task = TaskId { session: session.clone(), number };
             let mut kept = rows::insert(self.sql, task, &new.key, &new.spec)?;
             self.append(&mut kept, [Body::Queued])?;
@@ -49,36 +54,27 @@ impl Scene<'_> {
     pub(super) fn send(&self, task: &TaskId, message: &Message) -> Done<Receipt> {
         let mut kept = self.look(task)?;
         let known = rows::place(self.sql, task, &message.id)?;
-        let state = kept.status.state;
-        match known {
-            Some(position) if position <= kept.status.read => Ok(Receipt::Delivered { position }),
-            _ if state.is_final() => Ok(Receipt::Missed { state }),
-            Some(position) => Ok(Receipt::Queued { position }),
-            None => {
-                let position = kept.status.received + 1;
-                rows::receive(self.sql, task, position, message)?;
-                self.append(&mut kept, [Body::Received { id: message.id.clone(), position }])?;
-                Ok(Receipt::Queued { position })
-            }
+        if let Some(receipt) = rules::receipt(&kept.status, known) {
+            return Ok(receipt);
         }
+        let position = kept.status.received + 1;
+        rows::receive(self.sql, task, position, message)?;
+        self.append(&mut kept, [Body::Received { id: message.id.clone(), position }])?;
+        Ok(Receipt::Queued { position })
     }
 
     pub(super) fn cancel(&self, task: &TaskId, reason: String) -> Done<State> {
         let mut kept = self.look(task)?;
-        let state = kept.status.state;
-        if state.is_leased() && kept.status.cancel.is_none() {
-            self.append(&mut kept, [Body::CancelRequested { reason }])?;
-        } else if matches!(state, State::Queued | State::Interrupted) {
-            let ended = without_worker(&kept, reason);
-            self.append(&mut kept, [ended])?;
+        if let Some(body) = rules::cancel(&kept.status, reason) {
+            self.append(&mut kept, [body])?;
         }
         Ok(kept.status.state)
     }
 
     pub(super) fn resume(&self, task: &TaskId) -> Done<State> {
         let mut kept = self.look(task)?;
-        if kept.status.state == State::Interrupted {
-            self.append(&mut kept, [Body::Queued])?;
+        if let Some(body) = rules::resume(&kept.status) {
+            self.append(&mut kept, [body])?;
         }
         Ok(kept.status.state)
     }
@@ -111,17 +107,10 @@ impl Scene<'_> {
             },
         };
         let mut kept = self.look(&task)?;
-        let state = kept.status.state;
-        if state.is_final() {
-            return Err(EngineError::Final { task, state }.into());
-        }
-        if state.is_leased() {
-            let worker = kept.status.worker.unwrap_or_default();
-            return Err(EngineError::Taken { task, worker }.into());
-        }
+        rules::check_claim(&task, &kept.status)?;
         kept.owner = Some(self.me.to_owned());
         kept.status.epoch += 1;
-        self.append(&mut kept, [Body::Started { worker: worker_name() }])?;
+        self.append(&mut kept, [Body::Started { worker: rules::worker_name() }])?;
         Ok(Some(Claimed {
             spec: rows::spec(self.sql, &task)?,
             unread: rows::inbox(self.sql, &task, kept.status.read)?,
@@ -150,14 +139,14 @@ impl Scene<'_> {
 
     pub(super) fn checkpoint(&self, lease: &Lease, checkpoint: Checkpoint) -> Done<Seq> {
         let mut kept = self.leased(lease)?;
-        check_position(&kept, checkpoint.read)?;
+        rules::check_position(&kept.status, checkpoint.read)?;
         self.append(&mut kept, [Body::Checkpoint { checkpoint }])?;
         Ok(kept.status.last)
     }
 
     pub(super) fn finish(&self, lease: &Lease, read: Position, outcome: Outcome) -> Done<Seq> {
         let mut kept = self.leased(lease)?;
-        check_position(&kept, read)?;
+        rules::check_position(&kept.status, read)?;
         self.append(&mut kept, [Body::Ended { read, outcome }])?;
         Ok(kept.status.last)
     }
@@ -168,16 +157,11 @@ impl Scene<'_> {
         if self.holds(&kept, lease) {
             return Ok(kept);
         }
-        let state = kept.status.state;
-        if state.is_final() && kept.status.epoch == lease.epoch {
-            return Err(EngineError::Final { task: kept.task, state }.into());
-        }
-        Err(EngineError::Lost { lease: lease.clone() }.into())
+        Err(rules::refusal(&kept.status, lease).into())
     }
 
     fn holds(&self, kept: &Kept, lease: &Lease) -> bool {
-        let is_mine = kept.owner.as_deref() == Some(self.me);
-        is_mine && kept.status.state.is_leased() && kept.status.epoch == lease.epoch
+        kept.owner.as_deref() == Some(self.me) && rules::is_current(&kept.status, lease)
     }
 
     /// The task as it is once a worker that died is found dead.
@@ -186,8 +170,8 @@ impl Scene<'_> {
         if !self.has_dead_worker(&kept) {
             return Ok(kept);
         }
-        let ended = kept.status.cancel.clone().map(|reason| without_worker(&kept, reason));
-        self.append(&mut kept, [Some(Body::AttemptLost), ended].into_iter().flatten())?;
+        let found = rules::lose(&kept.status);
+        self.append(&mut kept, found)?;
         Ok(kept)
     }
 
@@ -223,22 +207,4 @@ impl Scene<'_> {
         }
         kept.save(self.sql)
     }
-}
-
-/// The end of a task that nobody runs.
-fn without_worker(kept: &Kept, reason: String) -> Body {
-    let outcome = Outcome::Cancelled { reason, report: Report::default() };
-    Body::Ended { read: kept.status.read, outcome }
-}
-
-fn check_position(kept: &Kept, given: Position) -> Result<(), EngineError> {
-    let (read, received) = (kept.status.read, kept.status.received);
-    if (read..=received).contains(&given) {
-        return Ok(());
-    }
-    Err(EngineError::Position { given, read, received })
-}
-
-fn worker_name() -> String {
-    format!("process {}", std::process::id())
 }

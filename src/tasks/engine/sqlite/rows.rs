@@ -9,7 +9,8 @@ use crate::clock::Timestamp;
 use crate::fault::{Fault, Kind};
 use crate::ids::{SessionId, TaskId};
 use crate::tasks::engine::{
-    Body, EngineError, Event, Filter, Listed, Message, Position, Received, Seq, Spec, State, Status,
+    Body, EngineError, Event, Filter, Listed, Message, Position, Received, Seq, Spec, State,
+    Status, rules,
 };
 
 const KEYED: &str = "SELECT number FROM tasks WHERE session = ? AND key = ?";
@@ -67,14 +68,7 @@ pub(super) struct Kept {
 impl Kept {
     /// Appends what happened now, and takes it in; `save` is still to come.
     pub(super) fn append(&mut self, sql: &Connection, now: Timestamp, body: Body) -> Done<()> {
-        let event = Event {
-            task: self.task.clone(),
-            seq: self.status.last + 1,
-            epoch: self.status.epoch,
-            // The system's clock may have been set back.
-            at: now.max(self.status.updated),
-            body,
-        };
+        let event = rules::next(&self.task, &self.status, now, body);
         let body = text("an event", &event.body)?;
         sql.prepare_cached(
             "INSERT INTO task_events (session, number, seq, epoch, at, body) VALUES (?, ?, ?, ?, ?, ?)",

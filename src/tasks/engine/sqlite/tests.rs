@@ -7,11 +7,11 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::SqliteEngine;
-use super::listen::{Listening, Unread};
 use super::rows::QUERIES;
 use crate::clock::Clock;
 use crate::ids::{SessionId, TaskId};
 use crate::store::{Durability, Opened, Settings, Store, StoreError, StoreGuard};
+use crate::tasks::engine::listen::{Listening, Unread};
 use crate::tasks::engine::{
     Body, EngineError, Heard, Lease, New, Outcome, Passing, Progress, Report, Seq, Spec, State,
     TaskClient as _, TaskWorker as _, Wanted,
@@ -52,7 +52,7 @@ fn session() -> SessionId {
 async fn submit(engine: &SqliteEngine, key: &str) -> TaskId {
     let spec = Spec { goal: key.to_owned(), details: json!({}) };
     let new = New { key: key.to_owned(), spec };
-    engine.submit(session(), vec![new]).await.unwrap().remove(0).task
+    engine.submit(session(), 0, vec![new]).await.unwrap().remove(0).task
 }
 
 async fn run(engine: &SqliteEngine, task: &TaskId) -> Lease {
@@ -61,7 +61,7 @@ async fn run(engine: &SqliteEngine, task: &TaskId) -> Lease {
 
 /// What a listener does that has read everything.
 async fn unread(engine: &SqliteEngine, task: &TaskId, after: Seq) -> Unread {
-    Listening::new(engine.clone(), task.clone(), after).read().await.unwrap().unread
+    Listening::new(engine.clone(), &engine.hub, task.clone(), after).read().await.unwrap().unread
 }
 
 #[tokio::test]
@@ -88,7 +88,7 @@ async fn what_is_written_is_told_even_if_its_caller_is_gone() {
     let (_store, engine, _guard) = home.open();
     let task = submit(&engine, "one").await;
     let lease = run(&engine, &task).await;
-    let mut listening = Listening::new(engine.clone(), task.clone(), 2);
+    let mut listening = Listening::new(engine.clone(), &engine.hub, task.clone(), 2);
     assert_eq!(listening.read().await.unwrap().unread, Unread::TellsItself);
     let text = "kept".to_owned();
     let append = engine.append(lease, vec![Progress::Message { text }]);
@@ -124,7 +124,8 @@ async fn tasks_go_with_their_session() {
     let (store, engine, _guard) = home.open();
     let task = submit(&engine, "one").await;
     let other = New { key: "k".to_owned(), spec: Spec { goal: "g".to_owned(), details: json!(1) } };
-    let other = engine.submit(SessionId::new("other"), vec![other]).await.unwrap().remove(0).task;
+    let other =
+        engine.submit(SessionId::new("other"), 0, vec![other]).await.unwrap().remove(0).task;
 
     store.delete(&session()).await.unwrap();
     assert_eq!(engine.get(task.clone()).await.unwrap_err(), EngineError::Unknown(task));
@@ -137,7 +138,7 @@ async fn tasks_go_with_their_session() {
     assert_eq!(left.await.unwrap(), (1, 1, 0));
     // Nor do others come behind it.
     let late = New { key: "k".to_owned(), spec: Spec { goal: "g".to_owned(), details: json!(1) } };
-    let refused = engine.submit(session(), vec![late]).await;
+    let refused = engine.submit(session(), 0, vec![late]).await;
     assert_eq!(refused.unwrap_err(), EngineError::NoSession(session()));
     assert_eq!(engine.get(other).await.unwrap().spec.details, json!(1));
 }
@@ -152,7 +153,7 @@ async fn an_event_of_a_newer_talaria_keeps_its_place() {
         sql.execute("UPDATE task_events SET body = '{\"kind\":\"new\"}' WHERE seq = 1", [])
     };
     store.write(Durability::Process, newer).await.unwrap();
-    let batch = Listening::new(engine, task, 0).read().await.unwrap();
+    let batch = Listening::new(engine.clone(), &engine.hub, task, 0).read().await.unwrap();
     let bodies: Vec<Body> = batch.events.into_iter().map(|event| event.body).collect();
     assert!(matches!(bodies.as_slice(), [Body::Unknown, Body::Started { .. }]), "{bodies:?}");
 }
@@ -165,7 +166,7 @@ async fn a_store_that_is_off_says_so() {
     assert_eq!(engine.get(task).await.unwrap_err(), off);
     let spec = Spec { goal: "g".to_owned(), details: json!(1) };
     let new = New { key: "k".to_owned(), spec };
-    assert_eq!(engine.submit(session(), vec![new]).await.unwrap_err(), off);
+    assert_eq!(engine.submit(session(), 0, vec![new]).await.unwrap_err(), off);
 }
 
 #[test]

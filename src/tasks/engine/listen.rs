@@ -1,24 +1,36 @@
-//! A task's events as a stream: read from the table, again whenever there may be more. What this process
-//! writes says so itself; what others may write is looked for, as long as this process does not hold the
-//! task's lease and somebody listens.
+//! A task's events as a stream: read from where they are kept, again whenever there may be more. What this
+//! process writes says so itself; what others may write is looked for, as long as this process does not
+//! hold the task's lease and somebody listens.
 
 use std::collections::VecDeque;
 use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use futures::stream::unfold;
 
-use super::{LOOK, SqliteEngine, rows};
+use super::hub::{Hub, Listener, Note};
+use super::{EngineError, Event, Events, Heard, Passing, Seq};
 use crate::ids::TaskId;
-use crate::tasks::engine::hub::{Listener, Note};
-use crate::tasks::engine::{EngineError, Event, Events, Heard, Passing, Seq};
-use std::sync::Arc;
 
 /// How many events are read at once.
-const BATCH: u32 = 256;
+pub(super) const BATCH: u32 = 256;
+/// How often a listener looks for what another process did.
+pub(super) const LOOK: Duration = Duration::from_millis(250);
 
-pub(super) fn events(engine: SqliteEngine, task: TaskId, after: Seq) -> Events {
-    unfold(Some(Listening::new(engine, task, after)), async |listening| {
+/// Where events are kept.
+pub(super) trait Source: Send + Sync + 'static {
+    /// At most `BATCH` events behind `after`, once a worker that died was found dead.
+    fn read(
+        &self,
+        task: &TaskId,
+        after: Seq,
+    ) -> impl Future<Output = Result<Batch, EngineError>> + Send;
+}
+
+pub(super) fn events<S: Source>(source: S, hub: &Hub, task: TaskId, after: Seq) -> Events {
+    unfold(Some(Listening::new(source, hub, task, after)), async |listening| {
         let mut listening = listening?;
         match listening.next().await {
             Some(Ok(heard)) => Some((Ok(heard), Some(listening))),
@@ -29,8 +41,8 @@ pub(super) fn events(engine: SqliteEngine, task: TaskId, after: Seq) -> Events {
     .boxed()
 }
 
-pub(super) struct Listening {
-    engine: SqliteEngine,
+pub(super) struct Listening<S> {
+    source: S,
     task: TaskId,
     listener: Listener,
     /// The last event that was handed out.
@@ -42,7 +54,7 @@ pub(super) struct Listening {
     unread: Unread,
 }
 
-/// Whether the table holds events that were not read.
+/// Whether there are events that were not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unread {
     Maybe,
@@ -54,18 +66,18 @@ pub(super) enum Unread {
     Ended,
 }
 
-/// What was read of the table.
+/// What was read.
 pub(super) struct Batch {
     pub(super) events: Vec<Event>,
     pub(super) unread: Unread,
 }
 
-impl Listening {
-    pub(super) fn new(engine: SqliteEngine, task: TaskId, after: Seq) -> Self {
+impl<S: Source> Listening<S> {
+    pub(super) fn new(source: S, hub: &Hub, task: TaskId, after: Seq) -> Self {
         // Before anything is read, so that nothing falls between.
-        let listener = engine.hub.listen(task.clone());
+        let listener = hub.listen(task.clone());
         Self {
-            engine,
+            source,
             task,
             listener,
             seen: after,
@@ -133,26 +145,6 @@ impl Listening {
     }
 
     pub(super) async fn read(&self) -> Result<Batch, EngineError> {
-        let (task, after) = (self.task.clone(), self.seen);
-        self.engine
-            .read_settled(self.task.clone(), move |scene| {
-                let kept = rows::find(scene.sql, &task)?;
-                let events = rows::events(scene.sql, &task, after, BATCH)?;
-                let last = events.last().map_or(after, |event| event.seq);
-                let unread = if last < kept.status.last {
-                    if events.is_empty() {
-                        return Err(rows::damaged("events are missing"));
-                    }
-                    Unread::Maybe
-                } else if kept.status.state.is_final() {
-                    Unread::Ended
-                } else if kept.owner.as_deref() == Some(scene.me) {
-                    Unread::TellsItself
-                } else {
-                    Unread::MustLook
-                };
-                Ok(Batch { events, unread })
-            })
-            .await
+        self.source.read(&self.task, self.seen).await
     }
 }
