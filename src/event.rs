@@ -12,6 +12,7 @@ use crate::transcript::Content;
 
 /// Something that happened in a session.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "events are passed on one at a time, never kept")]
 pub enum Event {
     /// A piece of a message. Pieces of one message carry the same id and follow each other.
     Said { message: MessageId, role: Role, content: Content },
@@ -106,6 +107,21 @@ pub struct CallUpdate {
     pub input: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Value>,
+    /// The task that it is the card of, or that asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<TaskMark>,
+    /// It is kept and no client is shown it: cards stand for the call.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hidden: bool,
+}
+
+/// Which task a call is shown for; clients find it in `_meta.talaria.task`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskMark {
+    /// `t1`.
+    pub id: String,
+    /// As in `tasks::engine::State`.
+    pub state: String,
 }
 
 impl CallUpdate {
@@ -121,6 +137,8 @@ impl CallUpdate {
             locations: None,
             input: None,
             output: None,
+            task: None,
+            hidden: false,
         }
     }
 

@@ -1,5 +1,5 @@
 //! Which letters of foreign text may be shown: what drives a terminal, or makes a line read other than it is,
-//! is left out. It does not know where the text goes.
+//! is left out; and how long texts and large numbers are made short. It does not know where the text goes.
 
 /// Whether a letter does nothing but change how others are shown, or drives a terminal: control letters
 /// (line breaks and tabs among them), those that change the direction, and those without width. What joins
@@ -31,6 +31,28 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
+/// At most `most` characters, the last of them a mark where more was there.
+pub fn cut(line: &str, most: usize) -> String {
+    if line.chars().nth(most).is_none() {
+        return line.to_owned();
+    }
+    let whole: String = line.chars().take(most.saturating_sub(1)).collect();
+    format!("{}…", whole.trim_end())
+}
+
+/// 12345 as `12 345`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -41,6 +63,13 @@ mod tests {
             "\u{feff} one\r\n\ttwo\u{1b}[2J \u{200b} \u{202e}th\u{200b}ree\u{2066}\u{2069}\u{2028}";
         assert_eq!(one_line(text), "one two [2J three");
         assert_eq!(one_line("\u{200b}\u{202e}\n"), "");
+    }
+
+    #[test]
+    fn what_is_long_is_cut_between_letters() {
+        let cuts = ["äöü", "äöüß", "ä öüß", ""].map(|text| cut(text, 3));
+        assert_eq!(cuts, ["äöü", "äö…", "ä…", ""]);
+        assert_eq!([0, 999, 12_345, 1_000_000].map(grouped), ["0", "999", "12 345", "1 000 000"]);
     }
 
     #[test]

@@ -100,7 +100,19 @@ impl OpenCall {
 
 /// What the newer update says replaces what the older one said.
 fn merge(old: &mut CallUpdate, new: CallUpdate) {
-    let CallUpdate { id: _, tool, title, kind, status, content, locations, input, output } = new;
+    let CallUpdate {
+        id: _,
+        tool,
+        title,
+        kind,
+        status,
+        content,
+        locations,
+        input,
+        output,
+        task,
+        hidden,
+    } = new;
     old.tool = tool.or(old.tool.take());
     old.title = title.or(old.title.take());
     old.kind = kind.or(old.kind);
@@ -109,6 +121,8 @@ fn merge(old: &mut CallUpdate, new: CallUpdate) {
     old.locations = locations.or(old.locations.take());
     old.input = input.or(old.input.take());
     old.output = output.or(old.output.take());
+    old.task = task.or(old.task.take());
+    old.hidden |= hidden;
 }
 
 /// The one update that says all of a call.

@@ -54,8 +54,9 @@ fn line(event: &Event) -> String {
             format!("{role:?} {message} {}", short(content))
         }
         Event::Call(update) => {
-            let CallUpdate { id, tool, title, kind, status, content, locations, input, output } =
-                update;
+            let CallUpdate {
+                id, tool, title, kind, status, content, locations, input, output, ..
+            } = update;
             assert!(tool.is_some() && status.is_some_and(CallStatus::is_final));
             let content: Vec<String> = content
                 .iter()

@@ -71,6 +71,8 @@ fn shown() -> CallUpdate {
         }]),
         input: Some(json!({ "path": "main.rs", "n": 1.5 })),
         output: Some(json!([null, true])),
+        task: None,
+        hidden: false,
     }
 }
 

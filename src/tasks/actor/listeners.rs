@@ -1,0 +1,127 @@
+//! What sessions are told, in order. A session that does not read delays nobody: what it has not taken waits,
+//! and of its cards only the newest is made.
+
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+
+use super::operations::Done;
+use super::{Actor, Attachment};
+use crate::ids::{CallId, SessionId, TaskId};
+use crate::tasks::card::Throttle;
+use crate::tasks::{Spawn, TaskSaid};
+
+/// A session that has been there.
+pub(super) struct Listener {
+    pub(super) spawn: Arc<dyn Spawn>,
+    /// Absent while nobody listens.
+    said: Option<mpsc::Sender<TaskSaid>>,
+    untold: VecDeque<TaskSaid>,
+    /// Whether room is waited for.
+    waits: bool,
+    pub(super) throttle: Throttle,
+    /// Cards that were due while the session did not read.
+    pub(super) overdue: BTreeSet<TaskId>,
+    /// Cards that its client was shown before, and that are not final there.
+    pub(super) open_cards: HashSet<CallId>,
+}
+
+impl Listener {
+    pub(super) fn new(attachment: Attachment) -> Self {
+        Self {
+            spawn: attachment.spawn,
+            said: Some(attachment.said),
+            untold: VecDeque::new(),
+            waits: false,
+            throttle: Throttle::default(),
+            overdue: BTreeSet::new(),
+            open_cards: attachment.open_cards.into_iter().collect(),
+        }
+    }
+
+    pub(super) fn is_there(&self) -> bool {
+        self.said.is_some()
+    }
+
+    pub(super) fn reads(&self) -> bool {
+        self.untold.is_empty()
+    }
+
+    /// Nothing more is said to it; what is not taken yet is told to whoever comes next, from what is kept.
+    pub(super) fn leave(&mut self) {
+        self.said = None;
+        self.untold.clear();
+        self.overdue.clear();
+    }
+
+    /// Says what it takes now. Room that is to be waited for otherwise.
+    fn flush(&mut self) -> Option<mpsc::Sender<TaskSaid>> {
+        if self.waits {
+            return None;
+        }
+        while let Some(said) = self.untold.pop_front() {
+            match self.said.as_ref()?.try_send(said) {
+                Ok(()) => {}
+                Err(TrySendError::Full(said)) => {
+                    self.untold.push_front(said);
+                    self.waits = true;
+                    return self.said.clone();
+                }
+                Err(TrySendError::Closed(_)) => self.leave(),
+            }
+        }
+        None
+    }
+}
+
+impl Actor {
+    pub(super) fn say(&mut self, session: &SessionId, said: TaskSaid) {
+        let Some(listener) = self.listeners.get_mut(session) else { return };
+        if listener.is_there() {
+            listener.untold.push_back(said);
+            self.flush(session);
+        }
+    }
+
+    pub(super) fn room(&mut self, session: &SessionId, room: Option<mpsc::OwnedPermit<TaskSaid>>) {
+        let Some(listener) = self.listeners.get_mut(session) else { return };
+        let Some(room) = room else {
+            // The room of a session that left, while another is there.
+            if listener.said.as_ref().is_none_or(mpsc::Sender::is_closed) {
+                listener.leave();
+            }
+            listener.waits = false;
+            return self.flush(session);
+        };
+        listener.waits = false;
+        let is_its = listener.said.as_ref().is_some_and(|said| room.same_channel_as_sender(said));
+        if is_its && let Some(said) = listener.untold.pop_front() {
+            room.send(said);
+        }
+        self.flush(session);
+    }
+
+    pub(super) fn flush_all(&mut self) {
+        let sessions: Vec<SessionId> = self.listeners.keys().cloned().collect();
+        for session in sessions {
+            self.flush(&session);
+        }
+    }
+
+    fn flush(&mut self, session: &SessionId) {
+        let Some(listener) = self.listeners.get_mut(session) else { return };
+        let wanted = listener.flush();
+        if listener.reads() {
+            let now = tokio::time::Instant::now();
+            for task in std::mem::take(&mut listener.overdue) {
+                listener.throttle.changed(&task, now);
+            }
+        }
+        if let Some(said) = wanted {
+            let session = session.clone();
+            self.operate(async move { Done::Room(session, said.reserve_owned().await.ok()) });
+        }
+    }
+}

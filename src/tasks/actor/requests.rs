@@ -1,0 +1,419 @@
+//! What is asked of the tasks: each operation once. What the rules alone know is answered at once, what the
+//! engine must be asked for by an operation.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::listeners::Listener;
+use super::operations::{self, Done, Submission};
+use super::{Actor, Answerer, Given, Known, Loading, OpenWait};
+use crate::ids::{SessionId, TaskId};
+use crate::permission::Answer;
+use crate::redact::Spared;
+use crate::tasks::engine::{Content, Message, New, Receipt, Spec, State, TaskEngine};
+use crate::tasks::handle::{Ask, Reply, Request};
+use crate::tasks::runner::RunnerOrder;
+use crate::tasks::state::Interrupted;
+use crate::tasks::{
+    Attachment, Caller, Details, NewTask, Started, Steered, TaskError, TaskName, TaskSaid, Wait,
+    Waiting, Which, contract,
+};
+
+impl Actor {
+    pub(super) fn request(&mut self, request: Request) {
+        if let Loading::Needed(_) = &self.loading
+            && !matches!(request.ask, Ask::Close { .. } | Ask::Abandon { .. } | Ask::Detach { .. })
+        {
+            return self.load(Some(Box::new(request)));
+        }
+        let Request { session, ask } = request;
+        if self.state.is_closing() && !matches!(ask, Ask::Close { .. } | Ask::Abandon { .. }) {
+            return ask.refuse(TaskError::Closed);
+        }
+        match ask {
+            Ask::Start { caller, tasks, reply } => self.start(session, &caller, tasks, reply),
+            Ask::Check { task, lines, reply } => self.check(&session, task, lines, reply),
+            Ask::Steer { task, text, reply } => self.steer(&session, task, &text, reply),
+            Ask::Wait { tasks, wait, reply } => self.wait(session, tasks, wait, reply),
+            Ask::Cancel { which, reason, reply } => match self.targets(&session, which, is_open) {
+                Err(why) => drop(reply.send(Err(why))),
+                Ok(targets) => {
+                    let reason = reason.filter(|reason| !reason.trim().is_empty());
+                    let reason = reason.unwrap_or_else(|| "it was cancelled".to_owned());
+                    let reason = self.setup.mask.hide(&reason).into_owned();
+                    let tasks: Vec<TaskId> = targets.iter().map(|(_, task)| task.clone()).collect();
+                    let ask = self.state.cancel(&tasks, &reason);
+                    self.asks.insert(ask, Answerer::Cancel { targets, reply });
+                }
+            },
+            Ask::List { state, reply } => drop(reply.send(Ok(self.rows(&session, state)))),
+            Ask::Answer { task, answer, reply } => {
+                drop(reply.send(self.answer_question(&session, &task, answer)));
+            }
+            Ask::Resume { which, reply } => self.resume(&session, which, reply),
+            Ask::Attach(attachment) => self.attach(session, *attachment),
+            Ask::Detach { reply } => {
+                self.state.detach(&session);
+                if let Some(listener) = self.listeners.get_mut(&session) {
+                    listener.leave();
+                }
+                drop(reply.send(Ok(())));
+            }
+            Ask::Answered { call, answer } => self.question_answered(&call, answer),
+            Ask::Close { reply } => self.close(&session, reply),
+            Ask::Abandon { reply } if session == *self.state.root() => self.abandon(Some(reply)),
+            Ask::Abandon { reply } => {
+                // Its runner stops with the root's, or ended before.
+                self.state.detach(&session);
+                drop(reply.send(Ok(())));
+            }
+        }
+    }
+
+    fn start(
+        &mut self,
+        session: SessionId,
+        caller: &Caller,
+        tasks: Vec<NewTask>,
+        reply: Reply<Vec<Started>>,
+    ) {
+        let prepared = self.check_new(&session, &tasks).and_then(|continued| {
+            let reservation = self.state.admit(&session, &caller.origin.prompt, tasks.len())?;
+            Ok((continued, reservation))
+        });
+        let (continued, reservation) = match prepared {
+            Ok(prepared) => prepared,
+            Err(why) => return drop(reply.send(Err(why))),
+        };
+        let created = self.now();
+        let mut specs = Vec::new();
+        let mut kept = Vec::new();
+        for (index, (task, continues)) in tasks.into_iter().zip(continued).enumerate() {
+            match self.spec(task, continues, caller, reservation.depth) {
+                Ok((spec, details, given)) => {
+                    let known = Known::new(spec.goal.as_str().into(), created, details);
+                    kept.push(Known { given, ..known });
+                    specs.push(New { key: format!("{}/{index}", caller.key), spec });
+                }
+                Err(why) => {
+                    self.state.not_admitted(&reservation);
+                    return drop(reply.send(Err(why)));
+                }
+            }
+        }
+        let engine = Arc::clone(&self.setup.engine);
+        let floor = self.state.floor(&session);
+        self.operate(async move {
+            let result = engine.submit(session, floor, specs).await.map_err(TaskError::from);
+            let tasks = kept;
+            Done::Submitted(Box::new(Submission { reservation, tasks, result, reply }))
+        });
+    }
+
+    /// Whether these may be asked for; the sessions that they go on from.
+    fn check_new(
+        &self,
+        session: &SessionId,
+        tasks: &[NewTask],
+    ) -> Result<Vec<Option<SessionId>>, TaskError> {
+        let listener = self.listeners.get(session).ok_or(TaskError::Closed)?;
+        let mut continued = Vec::new();
+        for task in tasks {
+            if task.goal.trim().is_empty() {
+                return Err(TaskError::EmptyGoal);
+            }
+            listener.spawn.check(task)?;
+            if let Some(schema) = &task.output_schema {
+                contract::check(schema)?;
+            }
+            let Some(name) = &task.continues else {
+                continued.push(None);
+                continue;
+            };
+            let before = self.state.find(session, name)?;
+            let state = self.state.state(&before);
+            if !state.is_final() {
+                return Err(TaskError::NotFinished { name: name.to_string(), state });
+            }
+            continued.push(self.state.child(&before).cloned());
+        }
+        Ok(continued)
+    }
+
+    /// What the engine keeps of a task, without secrets; and the words as they were given, if those had any.
+    fn spec(
+        &self,
+        task: NewTask,
+        continues: Option<SessionId>,
+        caller: &Caller,
+        depth: u32,
+    ) -> Result<(Spec, Details, Option<Box<Given>>), TaskError> {
+        let mask = &self.setup.mask;
+        let goal = mask.hide(&task.goal).into_owned();
+        let context = task.context.as_ref().map(|context| mask.hide(context).into_owned());
+        let is_masked = goal != task.goal || context != task.context;
+        let given = is_masked.then(|| Box::new(Given { goal: task.goal, context: task.context }));
+        let details = Details {
+            child: SessionId::fresh(),
+            by: caller.by,
+            origin: caller.origin.clone(),
+            mode: caller.mode,
+            depth,
+            context,
+            toolsets: task.toolsets,
+            model: task.model,
+            output_schema: task.output_schema,
+            images: task.images,
+            continues,
+        };
+        let json =
+            serde_json::to_string(&details).map_err(|error| operations::unwritable(&error))?;
+        let json = mask.hide_in_json(&json, Spared::Words);
+        let value = serde_json::from_str(&json).map_err(|error| operations::unwritable(&error))?;
+        Ok((Spec { goal, details: value }, details, given))
+    }
+
+    fn steer(&mut self, session: &SessionId, name: TaskName, text: &str, reply: Reply<Steered>) {
+        if text.trim().is_empty() {
+            return drop(reply.send(Err(TaskError::EmptyMessage)));
+        }
+        let task = match self.state.find(session, &name) {
+            Ok(task) => task,
+            Err(why) => return drop(reply.send(Err(why))),
+        };
+        let state = self.state.state(&task);
+        if state.is_final() {
+            let steered = Steered { task_id: name.to_string(), receipt: "missed", state };
+            return drop(reply.send(Ok(steered)));
+        }
+        let masked = self.setup.mask.hide(text).into_owned();
+        let received = self.state.has_runner(&task).then(|| {
+            let (reply, received) = oneshot::channel();
+            // The runner hides from the engine what its child is told.
+            self.order(&task, RunnerOrder::Steer { text: text.to_owned(), reply });
+            self.state.roused(&task);
+            received
+        });
+        let engine = Arc::clone(&self.setup.engine);
+        self.operate(async move {
+            let answer = match received {
+                Some(received) => received.await.ok(),
+                None => None,
+            };
+            let receipt = match answer {
+                Some(answer) => answer,
+                // It has not begun, or ended meanwhile.
+                None => send(&*engine, task, masked).await,
+            };
+            drop(reply.send(receipt.map(|receipt| steered(&name, receipt, state))));
+            Done::Nothing
+        });
+    }
+
+    fn wait(
+        &mut self,
+        session: SessionId,
+        names: Vec<TaskName>,
+        kind: Wait,
+        reply: Reply<Waiting>,
+    ) {
+        let mut tasks = Vec::new();
+        for name in names {
+            match self.state.find(&session, &name) {
+                Ok(task) => tasks.push((name, task)),
+                Err(why) => return drop(reply.send(Err(why))),
+            }
+        }
+        let ids: Vec<TaskId> = tasks.iter().map(|(_, task)| task.clone()).collect();
+        let wait = self.state.wait(&session, &ids, kind);
+        let (over, is_over) = oneshot::channel();
+        let (collect, collected) = oneshot::channel();
+        self.waits.insert(wait, OpenWait { session, tasks, over: Some(over), reply: None });
+        self.operate(async move { Done::WaitEnds(wait, collected.await.ok()) });
+        // Where nobody waits any more, the wait is dropped with this.
+        drop(reply.send(Ok(Waiting::new(is_over, collect))));
+    }
+
+    fn resume(&mut self, session: &SessionId, which: Which, reply: Reply<Vec<Started>>) {
+        let is_one = matches!(which, Which::One(_));
+        let targets = self.targets(session, which, |state| state == State::Interrupted);
+        let targets = match targets {
+            Ok(targets) => targets,
+            Err(why) => return drop(reply.send(Err(why))),
+        };
+        if is_one
+            && let Some((name, task)) = targets.first()
+            && self.state.state(task) != State::Interrupted
+        {
+            let (name, state) = (name.to_string(), self.state.state(task));
+            return drop(reply.send(Err(TaskError::NotInterrupted { name, state })));
+        }
+        let tasks: Vec<TaskId> = targets.iter().map(|(_, task)| task.clone()).collect();
+        let ask = self.state.resume(&tasks);
+        self.asks.insert(ask, Answerer::Resume { targets, reply });
+    }
+
+    fn answer_question(
+        &mut self,
+        session: &SessionId,
+        name: &TaskName,
+        answer: Answer,
+    ) -> Result<State, TaskError> {
+        let task = self.state.find(session, name)?;
+        let questions = self.state.questions(&task);
+        let Some(call) = questions.first().cloned() else {
+            let state = self.state.state(&task);
+            return Err(TaskError::AsksNothing { name: name.to_string(), state });
+        };
+        if answer == Answer::Unanswered {
+            return Ok(State::Waiting);
+        }
+        let follows = if questions.len() > 1 { State::Waiting } else { State::Running };
+        let shown = crate::tasks::card::asked_id(&self.state.name(&task), &call);
+        let root = self.state.root().clone();
+        if self.listeners.get(&root).is_some_and(Listener::is_there) {
+            // The session takes the dialog back and remembers an "always"; then it says what was answered.
+            self.say(&root, TaskSaid::Answer { call: shown, answer });
+        } else {
+            self.question_answered(&shown, answer);
+        }
+        Ok(follows)
+    }
+
+    fn close(&mut self, session: &SessionId, reply: Reply<()>) {
+        if session == self.state.root() {
+            self.begin_end(Some(reply));
+            return self.state.close();
+        }
+        self.state.detach(session);
+        let tasks: Vec<TaskId> = self.state.tasks_of(session).cloned().collect();
+        let ask = self.state.cancel(&tasks, "its session was closed");
+        self.asks.insert(ask, Answerer::Close { reply });
+    }
+
+    fn attach(&mut self, session: SessionId, attachment: Attachment) {
+        let is_root = session == *self.state.root();
+        let is_first = is_root && !self.listeners.contains_key(&session);
+        if is_first && !attachment.is_new {
+            self.loading = Loading::Needed(vec![(session, attachment)]);
+            return self.load(None);
+        }
+        self.attached(&session, attachment, false);
+    }
+
+    /// Reads what there is of the root session's tasks, before anything else of them is answered.
+    fn load(&mut self, request: Option<Box<Request>>) {
+        let loading = std::mem::replace(&mut self.loading, Loading::Unneeded);
+        let Loading::Needed(mut attachments) = loading else { return };
+        let request = match request.map(|request| *request) {
+            Some(Request { session, ask: Ask::Attach(attachment) }) => {
+                attachments.push((session, *attachment));
+                None
+            }
+            other => other.map(Box::new),
+        };
+        self.loading = Loading::Reading(attachments, request);
+        let engine = Arc::clone(&self.setup.engine);
+        let root = self.state.root().clone();
+        self.operate(async move { Done::Loaded(operations::load(engine, root).await) });
+    }
+
+    /// A session is there, and what there is of its tasks is known.
+    pub(super) fn attached(&mut self, session: &SessionId, attachment: Attachment, is_first: bool) {
+        let reported = attachment.reported.clone();
+        let had_open: Vec<_> = attachment.open_cards.iter().cloned().collect();
+        self.state.past(session, attachment.past.clone());
+        self.listeners.insert(session.clone(), Listener::new(attachment));
+        let tasks: Vec<TaskId> = self.state.tasks_of(session).cloned().collect();
+        for task in &tasks {
+            if let Some(known) = self.known.get_mut(task) {
+                known.card = None;
+            }
+        }
+        let interrupted = if is_first {
+            Interrupted::from(self.setup.delegation.resume)
+        } else {
+            Interrupted::Stay
+        };
+        self.state.attach(session, &reported, interrupted);
+        self.perform();
+        // A card that its client has as open, of a task whose end it knows.
+        for task in tasks {
+            let name = TaskName::of(task.number);
+            let id = crate::tasks::card::id(&name, self.state.attempt(&task));
+            let is_known = reported.contains(&task.number) && self.state.state(&task).is_final();
+            if is_known && had_open.contains(&id) {
+                self.read_later(&task);
+            }
+        }
+        if session == self.state.root() {
+            self.ask_again();
+        }
+    }
+
+    /// All questions that wait, oldest first, to a root session that is there anew.
+    fn ask_again(&mut self) {
+        let mut questions = Vec::new();
+        for (task, working) in &self.working {
+            let asked = working.questions.iter();
+            questions.extend(asked.map(|(call, (_, since))| (*since, task.clone(), call.clone())));
+        }
+        questions.sort();
+        for (_, task, call) in questions {
+            self.say_question(&task, &call);
+        }
+    }
+
+    /// The tasks that are meant, with the names that they were given.
+    fn targets(
+        &self,
+        session: &SessionId,
+        which: Which,
+        makes_sense: impl Fn(State) -> bool,
+    ) -> Result<Vec<(TaskName, TaskId)>, TaskError> {
+        match which {
+            Which::One(name) => self.state.find(session, &name).map(|task| vec![(name, task)]),
+            Which::All => {
+                let tasks = self.state.tasks_of(session);
+                let tasks = tasks.filter(|task| makes_sense(self.state.state(task)));
+                Ok(tasks.map(|task| (TaskName::of(task.number), task.clone())).collect())
+            }
+        }
+    }
+}
+
+impl Known {
+    pub(super) fn new(goal: Arc<str>, created: crate::clock::Timestamp, details: Details) -> Self {
+        Self {
+            goal,
+            created,
+            tokens: 0,
+            details: Some(details),
+            given: None,
+            collected: None,
+            trouble: None,
+            card: None,
+        }
+    }
+}
+
+fn is_open(state: State) -> bool {
+    !state.is_final()
+}
+
+/// Leaves a message for whoever runs the task next.
+async fn send(engine: &dyn TaskEngine, task: TaskId, text: String) -> Result<Receipt, TaskError> {
+    let id = SessionId::fresh().to_string();
+    let message = Message { id, content: Content::Steer { text } };
+    engine.send(task, message).await.map_err(TaskError::from)
+}
+
+fn steered(name: &TaskName, receipt: Receipt, state: State) -> Steered {
+    let (receipt, state) = match receipt {
+        Receipt::Queued { .. } => ("queued", state),
+        Receipt::Delivered { .. } => ("delivered", state),
+        Receipt::Missed { state } => ("missed", state),
+    };
+    Steered { task_id: name.to_string(), receipt, state }
+}

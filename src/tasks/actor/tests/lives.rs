@@ -1,0 +1,198 @@
+//! Sessions that come and go, processes that end, and what is told to whom.
+
+use super::fixture::{Did, Home, Knows, limits, name, soon, start_in};
+use crate::config::{DelegationSection, Resume};
+use crate::event::CallStatus;
+use crate::permission::Answer;
+use crate::tasks::engine::{State, TaskClient as _};
+use crate::tasks::{Begin, TaskError, TaskSaid, Which};
+
+#[tokio::test]
+async fn a_session_that_comes_anew_is_told_of_what_it_missed() {
+    let home = Home::new();
+    let mut house = home.open(limits(3, 1)).await;
+    house.start(&["one", "two", "three"]).await;
+    let mut children = Vec::new();
+    for _ in 0..3 {
+        children.push(house.born().await);
+    }
+    children.sort_by(|one, other| one.goal.cmp(&other.goal));
+    let (one, three, two) = (children.remove(0), children.remove(0), children.remove(0));
+    one.completes("One.").await;
+    assert_eq!(house.report().await.task.number, 1);
+    house.tasks.detach().await;
+    two.completes("Two.").await;
+    house.is("t2", State::Completed).await;
+    let mut three = three;
+    three.is_prompted().await;
+    three.asks("c1").await;
+    house.is("t3", State::Waiting).await;
+    house.attach(Knows::Reports(&[1]), &["task-t1", "task-t2", "task-t3"]).await;
+    let (mut cards, mut reports, mut asked) = (Vec::new(), Vec::new(), Vec::new());
+    while cards.len() < 3 || reports.is_empty() || asked.is_empty() {
+        match soon(house.said.recv()).await.unwrap() {
+            TaskSaid::Card { card, .. } => cards.push((card.id.to_string(), card.status.unwrap())),
+            TaskSaid::Report(report) => reports.push(report.task.number),
+            TaskSaid::Ask(question) => asked.push(question.id().to_string()),
+            other @ (TaskSaid::Withdraw(_) | TaskSaid::Answer { .. } | TaskSaid::Asked(_)) => {
+                panic!("{other:?}")
+            }
+        }
+    }
+    cards.sort_by(|one, other| one.0.cmp(&other.0));
+    let expected = [
+        ("task-t1".to_owned(), CallStatus::Completed),
+        ("task-t2".to_owned(), CallStatus::Completed),
+        ("task-t3".to_owned(), CallStatus::InProgress),
+    ];
+    assert_eq!(cards, expected);
+    assert_eq!((reports, asked), (vec![2], vec!["task-t3/c1".to_owned()]));
+}
+
+#[tokio::test]
+async fn a_close_ends_all_within_its_time() {
+    let home = Home::new();
+    let mut house = home.open(limits(1, 1)).await;
+    house.start(&["one", "two"]).await;
+    let mut first = house.born().await;
+    first.is_prompted().await;
+    first.asks("c1").await;
+    house.is("t1", State::Waiting).await;
+    let tasks = house.tasks.clone();
+    soon(tasks.close()).await;
+    assert!(!tasks.is_open());
+    assert_eq!(start_in(&tasks, &["three"]).await, Err(TaskError::Closed));
+    assert_eq!(tasks.answer(&name("t1"), Answer::AllowOnce).await, Err(TaskError::Closed));
+    for number in [1, 2] {
+        let task = crate::ids::TaskId { session: tasks.session().clone(), number };
+        assert_eq!(house.engine.get(task).await.unwrap().status.state, State::Cancelled);
+    }
+    soon(tasks.close()).await;
+}
+
+#[tokio::test]
+async fn what_a_process_left_is_found_and_goes_on() {
+    let home = Home::new();
+    let mut house = home.open(limits(2, 1)).await;
+    house.start(&["one", "two", "three", "four"]).await;
+    let (one, two) = (house.born().await, house.born().await);
+    let (one, mut two) = if one.goal == "one" { (one, two) } else { (two, one) };
+    one.completes("One.").await;
+    assert_eq!(house.report().await.task.number, 1);
+    two.is_prompted().await;
+    let mut three = house.born().await;
+    three.is_prompted().await;
+    house.dies().await;
+
+    // The report of the first did not reach the journal. The fourth has only waited.
+    let mut house = home.house(limits(2, 1));
+    let cards = ["task-t1", "task-t2", "task-t3"];
+    house.attach(Knows::Reports(&[]), &cards).await;
+    let (mut cards, mut reports) = (Vec::new(), Vec::new());
+    while cards.len() < 4 || reports.is_empty() {
+        match soon(house.said.recv()).await.unwrap() {
+            TaskSaid::Card { card, .. } => cards.push((card.id.to_string(), card.status.unwrap())),
+            TaskSaid::Report(report) => reports.push(report.task.number),
+            other @ (TaskSaid::Ask(_)
+            | TaskSaid::Withdraw(_)
+            | TaskSaid::Answer { .. }
+            | TaskSaid::Asked(_)) => panic!("{other:?}"),
+        }
+    }
+    cards.sort_by(|one, other| one.0.cmp(&other.0));
+    let status = |number: usize| cards[number].1;
+    assert_eq!((status(0), status(1)), (CallStatus::Completed, CallStatus::Failed));
+    assert_eq!((status(2), reports), (CallStatus::Failed, vec![1]));
+    let four = house.born().await;
+    assert_eq!((four.goal.as_str(), &four.begin), ("four", &Begin::Fresh));
+    let checked = house.tasks.check(&name("t2"), 0).await.unwrap();
+    assert_eq!(checked.state, State::Interrupted);
+    // Nobody waits for what nobody does.
+    assert_eq!(house.collect(&["t2"]).await[0].state, State::Interrupted);
+    let refused = house.tasks.resume(Which::One(name("t1"))).await;
+    assert!(matches!(refused, Err(TaskError::NotInterrupted { .. })), "{refused:?}");
+    let resumed = house.tasks.resume(Which::All).await.unwrap();
+    let resumed: Vec<_> = resumed.iter().map(|it| (&*it.task_id, it.state)).collect();
+    assert_eq!(resumed, [("t2", State::Running), ("t3", State::Queued)]);
+    let mut two = house.born().await;
+    assert_eq!((two.goal.as_str(), &two.begin), ("two", &Begin::Resume));
+    let card = house.card().await;
+    assert_eq!(card.id.as_str(), "task-t2-2");
+    two.is_prompted().await;
+    two.replies("Two.", 1).await;
+    two.ends_turn().await;
+    assert_eq!(house.report().await.task.number, 2);
+    let cancelled = soon(house.tasks.cancel(Which::One(name("t3")), None)).await.unwrap();
+    assert_eq!(cancelled[0].state, State::Cancelled);
+}
+
+#[tokio::test]
+async fn interrupted_tasks_go_on_or_end_as_it_is_configured() {
+    for (resume, expected) in [(Resume::Auto, State::Running), (Resume::Never, State::Cancelled)] {
+        let home = Home::new();
+        let mut house = home.open(limits(1, 1)).await;
+        house.start(&["one"]).await;
+        let mut one = house.born().await;
+        one.is_prompted().await;
+        house.dies().await;
+        let mut house = home.house(DelegationSection { resume, ..limits(1, 1) });
+        house.attach(Knows::Reports(&[]), &["task-t1"]).await;
+        house.is("t1", expected).await;
+        if resume == Resume::Never {
+            assert_eq!(house.report().await.state, State::Cancelled);
+        } else {
+            assert_eq!(house.born().await.begin, Begin::Resume);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_session_that_does_not_read_delays_nobody() {
+    let home = Home::new();
+    let mut house = home.house(limits(20, 1));
+    let (attachment, mut said) = house.attachment(Knows::New, &[], 1);
+    house.tasks.attach(attachment).await;
+    let goals: Vec<String> = (1..=20).map(|number| number.to_string()).collect();
+    let goals: Vec<&str> = goals.iter().map(String::as_str).collect();
+    house.start(&goals).await;
+    for _ in 0..20 {
+        house.born().await.completes("Done.").await;
+    }
+    for number in 1..=20 {
+        house.is(&format!("t{number}"), State::Completed).await;
+    }
+    let (mut reports, mut shown) = (Vec::new(), 0);
+    while reports.len() < 20 || shown < 20 {
+        match soon(said.recv()).await.unwrap() {
+            TaskSaid::Report(report) => reports.push(report.task.number),
+            TaskSaid::Card { card, .. } if card.status == Some(CallStatus::Completed) => shown += 1,
+            TaskSaid::Card { .. } => {}
+            other @ (TaskSaid::Ask(_)
+            | TaskSaid::Withdraw(_)
+            | TaskSaid::Answer { .. }
+            | TaskSaid::Asked(_)) => panic!("{other:?}"),
+        }
+    }
+    reports.sort_unstable();
+    assert_eq!(reports, (1..=20).collect::<Vec<u64>>());
+}
+
+#[tokio::test]
+async fn a_signal_stops_all_where_they_are() {
+    let home = Home::new();
+    let mut house = home.open(limits(1, 1)).await;
+    house.start(&["one"]).await;
+    let mut one = house.born().await;
+    one.is_prompted().await;
+    house.stop.cancel();
+    assert_eq!(one.did().await, Did::Closed);
+    let until = async {
+        while house.tasks.is_open() {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(until).await;
+    let task = crate::ids::TaskId { session: house.tasks.session().clone(), number: 1 };
+    // Nobody ended it: the next process finds its worker dead.
+    assert_eq!(house.engine.get(task).await.unwrap().status.state, State::Running);
+}

@@ -1,0 +1,125 @@
+//! What the operations answer. As JSON they are what the model's tools give back; other doors make
+//! sentences of them.
+
+use serde::Serialize;
+
+use crate::tasks::engine::State;
+
+/// A task that was admitted and is recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Started {
+    pub task_id: String,
+    pub state: State,
+    /// Its place among the queued ones, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<usize>,
+}
+
+/// How a task stands.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Checked {
+    pub task_id: String,
+    pub goal: String,
+    pub state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<usize>,
+    /// Since it was asked for.
+    pub age_seconds: u64,
+    /// In which it ran; without what it waited for answers.
+    pub working_seconds: u64,
+    pub waiting_seconds: u64,
+    /// Requests to the model.
+    pub steps: u64,
+    /// Calls that came to an end.
+    pub calls: u64,
+    /// In and out together.
+    pub tokens: u64,
+    /// US dollars, where the price is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
+    /// What it asks the user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub question: Option<Pending>,
+    /// Without a sign of life for so long that it is called stalled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quiet_seconds: Option<u64>,
+    /// Why it failed or was cancelled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Its last lines, oldest first.
+    pub lines: Vec<String>,
+}
+
+/// A question that waits for the user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Pending {
+    /// What it would do: "Edit src/main.rs".
+    pub call: String,
+    /// The command or the change, short.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    pub since_seconds: u64,
+}
+
+/// What has become of a message to a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Steered {
+    pub task_id: String,
+    /// `queued`, `delivered` or `missed`.
+    pub receipt: &'static str,
+    pub state: State,
+}
+
+/// A task's report, or what there is of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Collected {
+    pub task_id: String,
+    pub goal: String,
+    pub state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<usize>,
+    /// Whole, where the state is final.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub report: Option<String>,
+    /// What it said so far, where it is not; its end, if that is long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partial: Option<String>,
+    /// Why it failed or was cancelled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    pub working_seconds: u64,
+    pub waiting_seconds: u64,
+    pub tokens: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub files_written: Vec<String>,
+    /// What was wrong with the report by the task's `output_schema`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub schema_errors: Vec<String>,
+}
+
+/// What a cancel came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Cancelled {
+    pub task_id: String,
+    /// Final.
+    pub state: State,
+    /// What it had said by then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub partial: Option<String>,
+}
+
+/// A task in a list.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Row {
+    pub task_id: String,
+    pub goal: String,
+    pub state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<usize>,
+    pub age_seconds: u64,
+    pub tokens: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub question: Option<Pending>,
+}

@@ -1,0 +1,97 @@
+//! Why an operation on tasks was refused: what is wrong, and what to do. The words are for the model and
+//! for users alike.
+
+use crate::fault::{Fault, Kind};
+use crate::tasks::engine::{EngineError, State};
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TaskError {
+    #[error(
+        "there is no task `{name}` in this session; `list_tasks` or `/tasks` lists those that are"
+    )]
+    Unknown { name: String },
+    #[error(
+        "`{name}` belongs to the session that this one is a copy of ({session}), and is known only \
+         there; start a task of this session for what is to be done here"
+    )]
+    Copied { name: String, session: String },
+    #[error("the goal is empty; say in it what the task is to do")]
+    EmptyGoal,
+    #[error("no tasks are given; give a `goal` or at least one entry in `tasks`")]
+    NoTasks,
+    #[error(
+        "tasks cannot start tasks this deep (`delegation.max_spawn_depth` is {limit}); do the work \
+         yourself"
+    )]
+    Depth { limit: u32 },
+    #[error(
+        "{queued} tasks are queued and {wanted} more would be above `delegation.max_queued` ({limit}); \
+         none was started: wait for some, or cancel some"
+    )]
+    Full { queued: usize, wanted: usize, limit: u32 },
+    #[error(
+        "this prompt has led to {started} tasks and {wanted} more would be above \
+         `tasks.max_per_prompt` ({limit}); none was started: go on with what there is, or let the user \
+         ask again"
+    )]
+    PerPrompt { started: u32, wanted: usize, limit: u32 },
+    #[error(
+        "the tasks of this prompt have taken {spent} tokens, the most is {limit} \
+         (`tasks.max_tokens_per_prompt`); none was started: go on with what there is, or let the user \
+         ask again"
+    )]
+    Tokens { spent: u64, limit: u64 },
+    #[error("there is no toolset `{name}`; there are {known}")]
+    Toolset { name: String, known: String },
+    #[error("the model `{name}` cannot be used: {why}")]
+    Model { name: String, why: String },
+    #[error("the image `{name}` cannot be used: {why}")]
+    Image { name: String, why: String },
+    #[error("`output_schema` is no JSON Schema: {why}")]
+    Schema { why: String },
+    #[error(
+        "`{name}` is {state}; only a finished task can be continued: steer it, or collect it first"
+    )]
+    NotFinished { name: String, state: State },
+    #[error("`{name}` asks for nothing; it is {state}")]
+    AsksNothing { name: String, state: State },
+    #[error("`{name}` is {state}; only an interrupted task can be resumed")]
+    NotInterrupted { name: String, state: State },
+    /// The task is larger than what an engine takes.
+    #[error("{0}")]
+    TooLarge(String),
+    #[error("the message is empty; say in it what the task should know")]
+    EmptyMessage,
+    /// What keeps the tasks failed.
+    #[error("tasks cannot be reached now: {}", .0.message)]
+    Unavailable(Fault),
+    #[error("the session is closed")]
+    Closed,
+}
+
+impl TaskError {
+    /// The same for a user.
+    pub fn fault(&self) -> Fault {
+        if let Self::Unavailable(fault) = self {
+            return fault.clone();
+        }
+        Fault::new(Kind::User, self.to_string())
+    }
+}
+
+impl From<EngineError> for TaskError {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Unavailable(fault) => Self::Unavailable(fault),
+            EngineError::Unknown(task) => Self::Unknown { name: task.to_string() },
+            EngineError::TooLarge { .. } => Self::TooLarge(error.to_string()),
+            EngineError::NoSession(_)
+            | EngineError::Taken { .. }
+            | EngineError::Final { .. }
+            | EngineError::Lost { .. }
+            | EngineError::Position { .. } => {
+                Self::Unavailable(Fault::new(Kind::Internal, error.to_string()))
+            }
+        }
+    }
+}

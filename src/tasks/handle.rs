@@ -1,0 +1,275 @@
+//! What others hold of a session's tasks: the operations, once each. Cheap to clone.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    Caller, Cancelled, Checked, Collected, NewTask, Row, Spawn, Started, Steered, TaskError,
+    TaskName, TaskSaid,
+};
+use crate::ids::{CallId, SessionId};
+use crate::permission::Answer;
+use crate::tasks::engine::State;
+
+/// Requests that wait for the actor; it takes them within microseconds.
+const INBOX: usize = 256;
+
+/// The tasks of one session. All sessions below one root share an actor, their slots and their limits.
+#[derive(Clone)]
+pub struct TasksHandle {
+    session: SessionId,
+    requests: mpsc::Sender<Request>,
+}
+
+/// The actor's end of a handle.
+pub struct TasksInbox {
+    pub(super) session: SessionId,
+    pub(super) requests: mpsc::Receiver<Request>,
+    /// For handles of the sessions below; it does not keep the actor alive.
+    pub(super) sender: mpsc::WeakSender<Request>,
+}
+
+/// The operations as one call of a model, or one command of a user, has them.
+#[derive(Clone)]
+pub struct Door {
+    pub tasks: TasksHandle,
+    pub caller: Caller,
+}
+
+/// What a session brings that may have tasks.
+pub struct Attachment {
+    pub said: mpsc::Sender<TaskSaid>,
+    pub spawn: Arc<dyn Spawn>,
+    /// The session was made just now: there is nothing that the engine could have of it.
+    pub is_new: bool,
+    /// Numbers of tasks whose reports are in the session's journal already.
+    pub reported: BTreeSet<u64>,
+    pub past: Past,
+    /// Cards that the client was shown and that are not final: the last attempt of each task.
+    pub open_cards: BTreeSet<CallId>,
+}
+
+/// What a session's journal knows of the numbers of tasks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Past {
+    /// The highest: new tasks have numbers above it, for a card's id means one task for ever.
+    pub highest: u64,
+    /// The session that this one is a copy of, and the highest number that it had then.
+    pub copied: Option<(SessionId, u64)>,
+}
+
+/// Which tasks are meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    One(TaskName),
+    /// All of the session for which the operation makes sense.
+    All,
+}
+
+/// When a wait is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    All,
+    Any,
+}
+
+/// A wait that was begun. While it lasts, a task that waits holds no slot. Dropped, it is given up.
+pub struct Waiting {
+    is_over: bool,
+    over: oneshot::Receiver<()>,
+    collect: oneshot::Sender<oneshot::Sender<Vec<Collected>>>,
+}
+
+/// Where an answer goes.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, TaskError>>;
+
+/// What is asked of the actor, and by which session.
+pub(super) struct Request {
+    pub(super) session: SessionId,
+    pub(super) ask: Ask,
+}
+
+pub(super) enum Ask {
+    Start { caller: Caller, tasks: Vec<NewTask>, reply: Reply<Vec<Started>> },
+    Check { task: TaskName, lines: usize, reply: Reply<Checked> },
+    Steer { task: TaskName, text: String, reply: Reply<Steered> },
+    Wait { tasks: Vec<TaskName>, wait: Wait, reply: Reply<Waiting> },
+    Cancel { which: Which, reason: Option<String>, reply: Reply<Vec<Cancelled>> },
+    List { state: Option<State>, reply: Reply<Vec<Row>> },
+    Answer { task: TaskName, answer: Answer, reply: Reply<State> },
+    Resume { which: Which, reply: Reply<Vec<Started>> },
+    Attach(Box<Attachment>),
+    Detach { reply: Reply<()> },
+    Answered { call: CallId, answer: Answer },
+    Close { reply: Reply<()> },
+    Abandon { reply: Reply<()> },
+}
+
+impl Ask {
+    /// Answers that it cannot be done.
+    pub(super) fn refuse(self, why: TaskError) {
+        // Where nobody waits for the answer any more, nobody misses it.
+        fn say<T>(reply: Reply<T>, why: TaskError) {
+            drop(reply.send(Err(why)));
+        }
+        match self {
+            Self::Start { reply, .. } | Self::Resume { reply, .. } => say(reply, why),
+            Self::Check { reply, .. } => say(reply, why),
+            Self::Steer { reply, .. } => say(reply, why),
+            Self::Wait { reply, .. } => say(reply, why),
+            Self::Cancel { reply, .. } => say(reply, why),
+            Self::List { reply, .. } => say(reply, why),
+            Self::Answer { reply, .. } => say(reply, why),
+            Self::Detach { reply } | Self::Close { reply } | Self::Abandon { reply } => {
+                say(reply, why);
+            }
+            Self::Attach(_) | Self::Answered { .. } => {}
+        }
+    }
+}
+
+/// A handle of a root session's tasks, and the end that their actor will read.
+pub fn handle(session: SessionId) -> (TasksHandle, TasksInbox) {
+    let (requests, inbox) = mpsc::channel(INBOX);
+    let inbox =
+        TasksInbox { session: session.clone(), requests: inbox, sender: requests.downgrade() };
+    (TasksHandle { session, requests }, inbox)
+}
+
+impl TasksHandle {
+    /// The same actor, for a session below this one.
+    #[must_use]
+    pub fn of(&self, session: SessionId) -> Self {
+        Self { session, requests: self.requests.clone() }
+    }
+
+    pub(super) fn with(session: SessionId, requests: mpsc::Sender<Request>) -> Self {
+        Self { session, requests }
+    }
+
+    pub fn session(&self) -> &SessionId {
+        &self.session
+    }
+
+    /// Starts tasks, all or none; answered when they are admitted and recorded.
+    pub async fn start(
+        &self,
+        caller: Caller,
+        tasks: Vec<NewTask>,
+    ) -> Result<Vec<Started>, TaskError> {
+        self.ask(|reply| Ask::Start { caller, tasks, reply }).await
+    }
+
+    pub async fn check(&self, task: &TaskName, lines: usize) -> Result<Checked, TaskError> {
+        let task = task.clone();
+        self.ask(|reply| Ask::Check { task, lines, reply }).await
+    }
+
+    pub async fn steer(&self, task: &TaskName, text: String) -> Result<Steered, TaskError> {
+        let task = task.clone();
+        self.ask(|reply| Ask::Steer { task, text, reply }).await
+    }
+
+    /// Begins to wait for tasks; `Waiting` says when that is over. One that is interrupted is not waited
+    /// for: nothing happens to it by itself.
+    pub async fn wait(&self, tasks: Vec<TaskName>, wait: Wait) -> Result<Waiting, TaskError> {
+        self.ask(|reply| Ask::Wait { tasks, wait, reply }).await
+    }
+
+    /// Cancels tasks with all below them; answered when they have ended.
+    pub async fn cancel(
+        &self,
+        which: Which,
+        reason: Option<String>,
+    ) -> Result<Vec<Cancelled>, TaskError> {
+        self.ask(|reply| Ask::Cancel { which, reason, reply }).await
+    }
+
+    /// All tasks of the session, or those in one state, newest first.
+    pub async fn list(&self, state: Option<State>) -> Result<Vec<Row>, TaskError> {
+        self.ask(|reply| Ask::List { state, reply }).await
+    }
+
+    /// Answers what a task asks, as the user's dialog would; the state that follows.
+    pub async fn answer(&self, task: &TaskName, answer: Answer) -> Result<State, TaskError> {
+        let task = task.clone();
+        self.ask(|reply| Ask::Answer { task, answer, reply }).await
+    }
+
+    /// Lets interrupted tasks go on.
+    pub async fn resume(&self, which: Which) -> Result<Vec<Started>, TaskError> {
+        self.ask(|reply| Ask::Resume { which, reply }).await
+    }
+
+    /// The session is there: from now on it is told of its tasks, first of all that it does not know.
+    pub async fn attach(&self, attachment: Attachment) {
+        self.tell(Ask::Attach(Box::new(attachment))).await;
+    }
+
+    /// The session is opened anew elsewhere: its tasks go on, and what they say waits for that one.
+    /// Nothing is said to this one any more when it resolves.
+    pub async fn detach(&self) {
+        drop(self.ask(|reply| Ask::Detach { reply }).await);
+    }
+
+    /// The user answered a question in the dialog. One that nobody answered is not passed on.
+    pub async fn answered(&self, call: CallId, answer: Answer) {
+        self.tell(Ask::Answered { call, answer }).await;
+    }
+
+    /// Cancels all tasks for good; resolves when they have ended. For a session below the root, its own.
+    pub async fn close(&self) {
+        drop(self.ask(|reply| Ask::Close { reply }).await);
+    }
+
+    /// The process ends: tasks stop where they are and can be resumed. Of a session below the root it is
+    /// forgotten: its own tasks stop with it.
+    pub async fn abandon(&self) {
+        drop(self.ask(|reply| Ask::Abandon { reply }).await);
+    }
+
+    /// Whether the actor still runs.
+    pub fn is_open(&self) -> bool {
+        !self.requests.is_closed()
+    }
+
+    async fn ask<T>(&self, ask: impl FnOnce(Reply<T>) -> Ask) -> Result<T, TaskError> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(ask(reply)).await;
+        answer.await.unwrap_or(Err(TaskError::Closed))
+    }
+
+    /// Waits for room; an actor that has ended needs no word.
+    async fn tell(&self, ask: Ask) {
+        drop(self.requests.send(Request { session: self.session.clone(), ask }).await);
+    }
+}
+
+impl Waiting {
+    pub(super) fn new(
+        over: oneshot::Receiver<()>,
+        collect: oneshot::Sender<oneshot::Sender<Vec<Collected>>>,
+    ) -> Self {
+        Self { is_over: false, over, collect }
+    }
+
+    /// Resolves when what was waited for has ended. May be dropped and called again.
+    pub async fn over(&mut self) {
+        if !self.is_over {
+            drop((&mut self.over).await);
+            self.is_over = true;
+        }
+    }
+
+    /// Ends the wait: the reports of those that have ended, what there is of the others, in the order in
+    /// which they were named. The task that waited has its slot again.
+    pub async fn collect(self) -> Vec<Collected> {
+        let (reply, answer) = oneshot::channel();
+        if self.collect.send(reply).is_err() {
+            return Vec::new();
+        }
+        answer.await.unwrap_or_default()
+    }
+}
