@@ -20,16 +20,20 @@ mod stored;
 mod transport;
 
 use std::io::{Read, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 use agent_client_protocol::Agent;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::clock::Clock;
 use crate::config::{Environment, Folders};
 use crate::event::Event;
 use crate::log::WireTrace;
 use crate::store::Store;
+use crate::tasks::engine::TaskEngine;
 
 /// How long open prompts may take to end when the client has gone.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -48,7 +52,17 @@ pub struct Services {
     pub environment: Environment,
     pub folders: Folders,
     pub store: Store,
+    pub tasks: TaskServices,
     pub version: &'static str,
+}
+
+/// What the tasks of all sessions have in common.
+#[derive(Clone)]
+pub struct TaskServices {
+    pub engine: Arc<dyn TaskEngine>,
+    pub clock: Clock,
+    /// Places among the running tasks of the process.
+    pub slots: Arc<Semaphore>,
 }
 
 /// Speaks ACP until input ends, the client is gone or `stop` fires. Sessions are closed then, what they

@@ -2,16 +2,19 @@
 //! runtime, and hands the parts to the server. It holds no rules.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::acp::{self, Services};
+use crate::acp::{self, Services, TaskServices};
 use crate::clock::Clock;
 use crate::config::{self, Environment, Folders, Resolved};
 use crate::log;
 use crate::store::{self, Store, StoreGuard};
+use crate::tasks::engine::{MemoryEngine, SqliteEngine, TaskEngine};
 
 /// The version in `Cargo.toml`; `--version`, `initialize` and `/version` say the same.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -50,6 +53,7 @@ impl App {
         let services = Services {
             environment: self.environment,
             folders: self.folders,
+            tasks: task_services(&store, &self.resolved),
             store,
             version: VERSION,
         };
@@ -77,6 +81,20 @@ pub fn open_store(folders: &Folders, resolved: &Resolved) -> (Store, Option<Stor
     let settings = store::Settings { folder: folders.state.clone(), clock: Clock::real() };
     let (store, guard) = Store::start(settings);
     (store, Some(guard))
+}
+
+/// What tasks are kept by and share: the store's database, or this process's memory where nothing is
+/// stored. Nothing is opened yet.
+fn task_services(store: &Store, resolved: &Resolved) -> TaskServices {
+    let clock = Clock::real();
+    let engine: Arc<dyn TaskEngine> = if store.is_on() {
+        Arc::new(SqliteEngine::new(store.clone(), clock.clone()))
+    } else {
+        Arc::new(MemoryEngine::new(clock.clone()))
+    };
+    let most = usize::try_from(resolved.config.delegation.max_process).unwrap_or(usize::MAX);
+    let slots = Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS)));
+    TaskServices { engine, clock, slots }
 }
 
 /// Runs `future` on a runtime of its own.

@@ -72,7 +72,18 @@ fn doctor(args: &doctor::DoctorArgs) -> anyhow::Result<ExitCode> {
         }
         // Nothing is sent, so the client is never waited for.
         let http = HttpClient::start();
-        catalog::resolve(&resolved.config, &environment, &http).map(|choice| choice.name)
+        let choice = catalog::resolve(&resolved.config, &environment, &http)?;
+        let task = choice.for_task(&resolved.config.delegation, None)?;
+        let keys = match choice.keys() {
+            0 | 1 => String::new(),
+            several => format!(", with {several} keys"),
+        };
+        let tasks = if task.name == choice.name {
+            String::new()
+        } else {
+            format!("; tasks: {}", task.name)
+        };
+        Ok(format!("{}{keys}{tasks}", choice.name))
     };
     let health = doctor::run(args, &environment, model, &mut std::io::stdout().lock())?;
     Ok(if health == doctor::Health::Bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })

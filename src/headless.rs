@@ -12,6 +12,7 @@ pub mod script;
 pub mod seen;
 pub mod wire;
 
+mod card;
 mod diff;
 mod files;
 mod terminals;

@@ -36,6 +36,21 @@ impl Mode {
         }
     }
 
+    /// The one in which less may be done without the user.
+    #[must_use]
+    pub fn narrower(self, other: Self) -> Self {
+        if self.width() <= other.width() { self } else { other }
+    }
+
+    fn width(self) -> u8 {
+        match self {
+            Self::Plan => 0,
+            Self::Ask => 1,
+            Self::AcceptEdits => 2,
+            Self::Bypass => 3,
+        }
+    }
+
     pub fn title(self) -> &'static str {
         match self {
             Self::Ask => "Ask",
@@ -120,5 +135,21 @@ impl Answer {
     /// The answer that a client chose by id; an id that was not offered permits nothing.
     pub fn from_id(id: &str) -> Self {
         Self::OFFERED.into_iter().find(|answer| answer.id() == id).unwrap_or(Self::Unanswered)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Mode::{self, AcceptEdits, Ask, Bypass, Plan};
+
+    #[test]
+    fn the_narrower_mode_permits_less() {
+        let by_width = [Plan, Ask, AcceptEdits, Bypass];
+        for (at, narrow) in by_width.into_iter().enumerate() {
+            for wide in by_width.into_iter().skip(at) {
+                assert_eq!((narrow.narrower(wide), wide.narrower(narrow)), (narrow, narrow));
+            }
+        }
+        assert_eq!(by_width.len(), Mode::ALL.len());
     }
 }

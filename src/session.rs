@@ -3,12 +3,16 @@
 //! can never overtake an update.
 
 mod actor;
+mod child;
 mod commands;
+mod companions;
 mod flow;
 mod handle;
 mod ledger;
 mod outbox;
 mod questions;
+mod opening;
+pub mod reading;
 pub mod restore;
 mod state;
 #[cfg(test)]
@@ -19,14 +23,15 @@ use std::any::Any;
 
 use crate::event::{Event, Question, Settings};
 use crate::fault::Fault;
-use crate::ids::CallId;
+use crate::ids::{CallId, PromptId};
 use crate::letters;
 use crate::permission::Mode;
-use crate::transcript::End;
+use crate::transcript::{End, Text, Usage};
 
-pub use actor::{Opening, start};
-pub use commands::COMMANDS;
+pub use actor::start;
+pub use child::{Children, LiveSettings, Parent};
 pub use handle::{Inbox, SessionHandle, handle};
+pub use opening::{Inherited, Opening};
 
 /// Characters of a title that a user chose.
 const USERS_TITLE_CHARS: usize = 200;
@@ -70,6 +75,14 @@ pub enum Outgoing {
         reply: Reply<Result<String, Fault>>,
         answer: Result<String, Fault>,
     },
+    /// These prompts are in the request that is sent now. Said by a child alone.
+    Delivered(Vec<PromptId>),
+    /// A reply of the model is whole. Said by a child alone.
+    Replied {
+        text: Text,
+        usage: Usage,
+        cost: Option<f64>,
+    },
     /// The user is to decide.
     Ask(Question),
     /// The question is settled; nobody needs to answer it.
@@ -81,6 +94,9 @@ pub enum Outgoing {
 /// Where a session's words go: the edge's side of it. The actor calls it itself, since each task between
 /// the model and the wire costs a piece of text a wake-up.
 pub trait Outlet: Send + Sync + 'static {
+    /// Whether all that is said waits until it is `ready`, and not events alone.
+    const ALL_NEEDS_ROOM: bool = false;
+
     /// Waits until one more event may be said; false when nobody listens any more. What is no event is
     /// said without asking.
     fn ready(&self) -> impl Future<Output = bool> + Send;

@@ -42,6 +42,7 @@ use crate::ids::SessionId;
 use crate::redact::Mask;
 
 pub use batches::Batches;
+use batches::Which;
 pub use examine::{Examined, database_path, examine};
 #[cfg(test)]
 pub(crate) use journal::scripted::Disk;
@@ -133,6 +134,8 @@ pub struct Summary {
     pub records: u64,
     /// The process that has it open now.
     pub open_in: Option<u32>,
+    /// The session whose task it does.
+    pub parent: Option<SessionId>,
 }
 
 /// What to list.
@@ -267,14 +270,29 @@ impl Store {
         after: Seq,
         limit: usize,
     ) -> Result<Vec<Entry>, StoreError> {
+        self.read_entries(id, Which::All, (after, limit)).await
+    }
+
+    async fn read_entries(
+        &self,
+        id: &SessionId,
+        which: Which,
+        part: (Seq, usize),
+    ) -> Result<Vec<Entry>, StoreError> {
         let session = id.clone();
-        let found = self.read(move |database| sessions::entries(database, &session, after, limit));
+        let found = self.read(move |database| sessions::entries(database, &session, which, part));
         found.await?.ok_or_else(|| StoreError::Unknown(id.clone()))
     }
 
     /// All records of a session, in pieces that a reader can hold.
     pub fn batches(&self, id: &SessionId) -> Batches {
-        Batches::new(self.clone(), id.clone())
+        Batches::new(self.clone(), id.clone(), Which::All)
+    }
+
+    /// The records of a session that say what becomes of its cards. A few among many: they are found without
+    /// reading the others.
+    pub fn card_batches(&self, id: &SessionId) -> Batches {
+        Batches::new(self.clone(), id.clone(), Which::Cards)
     }
 
     /// A page of sessions that have something in them; sessions of tasks are not listed.

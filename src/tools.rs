@@ -3,6 +3,7 @@
 
 pub mod host;
 pub mod local;
+pub mod pictures;
 pub mod permission;
 pub mod roots;
 
@@ -14,9 +15,12 @@ mod glob;
 mod grep;
 mod input;
 mod list;
+mod place;
 mod plan;
 mod read;
+mod tasks;
 mod terminal;
+pub mod toolsets;
 mod walk;
 mod write;
 
@@ -39,12 +43,15 @@ use crate::ids::CallId;
 use crate::known::{Known, Seen};
 use crate::model::ToolSpec;
 use crate::permission::Grant;
+use crate::tasks::Door;
 use crate::transcript::Outcome;
 use host::Host;
 use permission::Policy;
 use roots::Roots;
 
 pub use files::fenced;
+pub use place::{Place, Places};
+pub use tasks::TaskLimits;
 
 /// What a tool does to the world; it decides order and defaults of permission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +73,12 @@ pub trait Tool: Send + Sync {
     fn effect(&self) -> Effect;
 
     fn kind(&self) -> ToolKind;
+
+    /// Whether the cards of the tasks that it starts stand for the call: then it is shown only where it
+    /// fails before there is a task.
+    fn is_shown_by_cards(&self) -> bool {
+        false
+    }
 
     /// Checks the input and says what the call would do, without doing it: no effect on the world.
     /// The error is for the model and tells nothing of what is on the disk.
@@ -131,6 +144,10 @@ pub struct Ran {
     pub saw: Vec<(PathBuf, Known)>,
     /// The model's plan, if the call set it.
     pub plan: Option<Vec<PlanEntry>>,
+    /// Tasks whose whole reports are in the outcome.
+    pub gave: Vec<u64>,
+    /// Tasks were started, whose cards stand for the call.
+    pub has_cards: bool,
 }
 
 impl Ran {
@@ -142,6 +159,8 @@ impl Ran {
             output: None,
             saw: Vec::new(),
             plan: None,
+            gave: Vec::new(),
+            has_cards: false,
         }
     }
 
@@ -161,7 +180,13 @@ pub struct Context {
     /// What the call was judged to touch: it may touch nothing else. `None` until it is judged.
     pub permitted: Option<Arc<[Touch]>>,
     pub cancel: CancellationToken,
+    /// Fires when the user says something to the running turn: who only waits stops waiting then.
+    pub attention: CancellationToken,
     pub progress: Progress,
+    /// The tasks of the session; absent where it may have none.
+    pub tasks: Option<Door>,
+    /// When the call may start tasks; absent where it starts none.
+    pub place: Option<Place>,
 }
 
 /// Where a running call shows how far it is.
@@ -198,11 +223,17 @@ pub struct ToolSettings {
     pub disabled: Vec<String>,
     /// After how long a command is ended if the model asks for no other limit.
     pub terminal_timeout: Duration,
+    /// What the model is told of the limits of tasks.
+    pub tasks: TaskLimits,
 }
 
 impl Default for ToolSettings {
     fn default() -> Self {
-        Self { disabled: Vec::new(), terminal_timeout: Duration::from_mins(2) }
+        Self {
+            disabled: Vec::new(),
+            terminal_timeout: Duration::from_mins(2),
+            tasks: TaskLimits::default(),
+        }
     }
 }
 
@@ -216,7 +247,8 @@ pub struct Toolbox {
 impl Toolbox {
     /// The built-in tools, without those that are disabled.
     pub fn builtin(settings: &ToolSettings) -> Self {
-        let all: Vec<Arc<dyn Tool>> = vec![
+        let is_enabled = |name: &str| !settings.disabled.iter().any(|disabled| disabled == name);
+        let mut all: Vec<Arc<dyn Tool>> = vec![
             Arc::new(read::Read),
             Arc::new(write::Write),
             Arc::new(edit::Edit),
@@ -226,14 +258,48 @@ impl Toolbox {
             Arc::new(terminal::Terminal { default_timeout: settings.terminal_timeout }),
             Arc::new(plan::Plan),
         ];
+        all.extend(tasks::all(&settings.tasks, &toolsets::names(is_enabled)));
         // Once for each tool: a schema is made anew each time.
-        let (tools, specs): (Vec<Arc<dyn Tool>>, Vec<ToolSpec>) = all
-            .into_iter()
-            .map(|tool| (tool.spec(), tool))
-            .filter(|(spec, _)| !settings.disabled.contains(&spec.name))
-            .map(|(spec, tool)| (tool, spec))
-            .unzip();
+        let all = all.into_iter().map(|tool| (tool.spec(), tool));
+        Self::of(all.filter(|(spec, _)| is_enabled(&spec.name)))
+    }
+
+    fn of(tools: impl Iterator<Item = (ToolSpec, Arc<dyn Tool>)>) -> Self {
+        let (specs, tools): (Vec<ToolSpec>, Vec<Arc<dyn Tool>>) = tools.unzip();
         Self { tools: tools.into(), specs: specs.into() }
+    }
+
+    /// Names of the toolsets of which there is a tool here.
+    pub fn toolsets(&self) -> Vec<&'static str> {
+        toolsets::names(|name| self.get(name).is_some())
+    }
+
+    /// Whether the model can start background tasks.
+    pub fn delegates(&self) -> bool {
+        self.specs.iter().any(|spec| spec.name == tasks::START)
+    }
+
+    /// The tools of these toolsets, or of all where none is named; those about tasks only
+    /// `with_tasks`. The error is the name of a toolset of which there is no tool here.
+    pub fn only(&self, names: &[String], with_tasks: bool) -> Result<Self, String> {
+        let mut known = self.toolsets();
+        known.retain(|name| with_tasks || *name != toolsets::TASKS);
+        if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
+            return Err(name.clone());
+        }
+        let chosen = |set: &str| names.is_empty() || names.iter().any(|name| name == set);
+        let all = self.specs.iter().cloned().zip(self.tools.iter().cloned());
+        Ok(Self::of(all.filter(|(spec, _)| match toolsets::of(&spec.name) {
+            Some(set) => known.contains(&set) && chosen(set),
+            None => names.is_empty(),
+        })))
+    }
+
+    /// The same with one more tool.
+    #[cfg(test)]
+    pub(crate) fn and(&self, tool: Arc<dyn Tool>) -> Self {
+        let specs = self.specs.iter().cloned().chain([tool.spec()]).collect();
+        Self { tools: self.tools.iter().cloned().chain([tool]).collect(), specs }
     }
 
     pub fn specs(&self) -> Arc<[ToolSpec]> {

@@ -47,6 +47,25 @@ pub struct Prompt {
     pub id: PromptId,
     pub message: MessageId,
     pub content: Vec<Content>,
+    #[serde(default, skip_serializing_if = "Author::is_user")]
+    pub from: Author,
+}
+
+/// Whose words a prompt is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Author {
+    #[default]
+    User,
+    /// The session's task with this number: its report. Nobody waits for an answer to it, and a client is
+    /// not shown it as a prompt.
+    Task(u64),
+}
+
+impl Author {
+    fn is_user(&self) -> bool {
+        *self == Self::User
+    }
 }
 
 impl Prompt {

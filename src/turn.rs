@@ -15,12 +15,14 @@ use std::sync::Arc;
 
 use crate::event::{CallUpdate, Event, Question, ThoughtLevel};
 use crate::fault::Fault;
-use crate::ids::{CallId, IdSource, MessageId, PromptId};
+use crate::ids::{CallId, IdSource, MessageId};
 use crate::known::Known;
 use crate::model::catalog::Choice;
 use crate::permission::{Answer, Mode, Rule};
+use crate::tasks::Origin;
 use crate::transcript::{End, Outcome, Prompt, Reply, Spent, Step, Turn};
 
+pub use calls::Stopper;
 pub use go::{Go, Gone};
 pub use run::{Environment, Running, spawn};
 pub use state::defect;
@@ -31,7 +33,13 @@ pub struct Start {
     pub prompt: Prompt,
     /// The turns before this one, oldest first.
     pub history: Vec<Arc<Turn>>,
+    /// What the first request carries behind the prompt: reports that wait in the inbox.
+    pub steered: Vec<Prompt>,
     pub ids: IdSource,
+    /// What tasks that it starts go back to.
+    pub origin: Origin,
+    /// It is a task's: no user cancels it.
+    pub is_task: bool,
 }
 
 /// What can change while a turn runs; it takes the newest before each request and each judgement.
@@ -61,14 +69,15 @@ pub enum TurnSaid {
     Ask(Question),
     /// A question is settled without its answer.
     Withdraw(CallId),
-    /// These prompts are in the request that was sent now.
-    Delivered(Vec<PromptId>),
+    /// These prompts and reports are in the request that was sent now. By their messages: reports have no
+    /// other names.
+    Delivered(Vec<MessageId>),
     /// The model's words to a request are whole, or as whole as they become: then `spent` is absent.
     Replied {
         reply: Reply,
         spent: Option<Spent>,
     },
-    /// What a call shows, before it is asked for or begins.
+    /// What a call shows, before it is asked for or begins. One that is hidden is only written down.
     Described(CallUpdate),
     /// A call goes on when all that was said before is told: then its tool may ask the client for
     /// something.
@@ -80,11 +89,14 @@ pub enum TurnSaid {
         outside: bool,
         go: Go,
     },
-    /// A call has its outcome, and shows this change.
+    /// A call has its outcome, and shows this change. One that is hidden is only written down; one that
+    /// was hidden and failed before there was a task is shown now, whole.
     Settled {
         call: CallId,
         outcome: Outcome,
         shown: CallUpdate,
+        /// Tasks whose reports are in it.
+        gave: Vec<u64>,
     },
     /// Something that the turn tells the user; the model does not see it.
     Told {

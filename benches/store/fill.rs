@@ -38,7 +38,12 @@ pub(crate) fn journal(store: &Store, id: &SessionId, cwd: &Path) -> Journal {
 pub(crate) fn prompt(ids: &IdSource, text: &str) -> (MessageId, Record) {
     let message = ids.message();
     let content = vec![Content::text(text)];
-    let prompt = Prompt { id: PromptId::default(), message: message.clone(), content };
+    let prompt = Prompt {
+        id: PromptId::default(),
+        message: message.clone(),
+        content,
+        from: talaria::transcript::Author::User,
+    };
     (message, Record::Prompt { prompt })
 }
 
@@ -78,7 +83,7 @@ fn outcome(call: &Call) -> Record {
         input: Some(call.input.clone()),
         ..CallUpdate::new(call.id.clone()).with_status(CallStatus::Completed)
     };
-    Record::Outcome { call: call.id.clone(), outcome: Outcome::done(text), shown }
+    Record::Outcome { call: call.id.clone(), outcome: Outcome::done(text), shown, gave: Vec::new() }
 }
 
 /// A session with so many updates to replay; its id.
@@ -142,7 +147,10 @@ pub(crate) fn mebibytes(folder: &Path, cwd: &Path, count: usize) {
                 let (call, text) = (CallId::new("c1"), noise());
                 let shown = CallUpdate::new(call.clone());
                 let outcome = Outcome::done(text);
-                journal.append(Record::Outcome { call, outcome, shown }, Durability::Process);
+                journal.append(
+                    Record::Outcome { call, outcome, shown, gave: Vec::new() },
+                    Durability::Process,
+                );
                 assert_saved(&mut journal).await;
             }
         }

@@ -87,6 +87,11 @@ impl Model {
         self.requests.recv_timeout(PATIENCE).expect("a request at the model")
     }
 
+    /// The next request, if one comes within this time.
+    pub(crate) fn request_within(&self, time: Duration) -> Option<Request> {
+        self.requests.recv_timeout(time).ok()
+    }
+
     pub(crate) fn played(&self) -> Played {
         self.played.recv_timeout(PATIENCE).expect("a reply of the model")
     }

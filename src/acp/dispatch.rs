@@ -112,6 +112,7 @@ impl Server {
         let http = self.http();
         catalog::resolve(&resolved.config, &self.services.environment, &http)
             .map_err(|fault| error_of(&fault))?;
+        http.try_all_keys();
         self.signed_out = false;
         Ok(acp::AuthenticateResponse::new())
     }

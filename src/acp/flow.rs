@@ -64,6 +64,8 @@ impl Outlet for Flow {
             Outgoing::Answered { reply, answer } => reply(answer),
             Outgoing::Set { reply, answer } => reply(answer),
             Outgoing::Titled { reply, answer } => reply(answer),
+            // No client has a session that says them.
+            Outgoing::Delivered(_) | Outgoing::Replied { .. } => {}
             Outgoing::Ask(question) => {
                 self.questions.0.retain(|_, asked| !asked.withdrawn.is_cancelled());
                 let asked = self.ask(question.clone());

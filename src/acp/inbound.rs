@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::fault::{Fault, Kind};
+use crate::ids::SessionId;
 use crate::store::StoreError;
 use crate::transcript::Content;
 
@@ -57,6 +58,14 @@ pub(super) fn error_of_store(error: &StoreError) -> Error {
             Error::new(ErrorCode::INTERNAL_ERROR, error.fault().sentence())
         }
     }
+}
+
+pub(super) fn error_of_child(id: &SessionId) -> Error {
+    Error::new(
+        ErrorCode::RESOURCE_NOT_FOUND,
+        "This session does a background task. Open the session that started it; `/check` shows the task.",
+    )
+    .data(json!({ "sessionId": id }))
 }
 
 pub(super) fn not_initialized() -> Error {

@@ -1,6 +1,7 @@
 //! Opens a session, a new one or a stored one: reads the configuration as it is now, finds the model,
 //! wires the editor's files and terminals, and starts the actor behind the answer.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +13,18 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Services;
 use super::client::EditorHost;
 use super::flow::{Flow, Questions, Updates};
 use super::handler::Answering;
-use super::inbound::{Features, error_of, error_of_store, invalid, unknown_session};
+use super::inbound::{
+    Features, error_of, error_of_child, error_of_store, invalid, unknown_session,
+};
 use super::project::v1;
-use super::replay::{self, Audience, Broken};
+use super::replay::{Audience, Broken};
 use super::sessions::{OpeningFailure, Predecessor, Turnstile};
 use super::transport::Wire;
-use crate::config::{self, Resolved};
+use super::{Services, TaskServices};
+use crate::config::{self, Config, Resolved};
 use crate::event::Settings;
 use crate::fault::{Fault, Kind};
 use crate::ids::SessionId;
@@ -29,12 +32,14 @@ use crate::model::catalog::{self, Choice};
 use crate::model::provider::HttpClient;
 use crate::redact::Mask;
 use crate::session::restore::Restored;
-use crate::session::{self, Inbox, Opening, SessionHandle};
+use crate::session::{self, Inbox, Opening, Parent, SessionHandle, reading};
 use crate::store::{self, Durability, Journal, Opened, Record};
+use crate::tasks::engine::State;
+use crate::tasks::{self, TaskName, TasksHandle, TasksInbox};
 use crate::tools::local::Local;
 use crate::tools::permission::Policy;
 use crate::tools::roots::Roots;
-use crate::tools::{ToolSettings, Toolbox};
+use crate::tools::{TaskLimits, ToolSettings, Toolbox};
 use crate::turn::Environment;
 
 /// How long an opening may go on when the connection ends; what is said then must still be written.
@@ -98,10 +103,14 @@ pub(super) async fn open(to_open: ToOpen, place: Place, answering: Answering) {
         () = cancelled(&cancellation, &to_open.turnstile) => Err(Error::request_cancelled()),
         () = at_the_end(&place.stop) => Err(error_of(&ended())),
     };
-    let (opening, notes) = match made {
+    let Made { opening, tasks, notes } = match made {
         Ok(made) => made,
         Err(error) => return refuse(to_open, &place, error, answering).await,
     };
+    if let Some(NewTasks { handle, inbox, setup }) = tasks {
+        tasks::start(inbox, setup, &place.tasks, place.stop.child_token());
+        to_open.turnstile.tasks.keep(handle);
+    }
     answer(&to_open, &opening.settings, &notes, answering);
     let session = to_open.session.clone();
     let flow = Flow {
@@ -128,6 +137,10 @@ async fn refuse(mut to_open: ToOpen, place: &Place, error: Error, answering: Ans
     let mut is_open = false;
     for predecessor in &to_open.turnstile.predecessors {
         is_open |= predecessor.stay().await;
+    }
+    if !is_open && let Some(tasks) = to_open.turnstile.tasks.get() {
+        // Nobody is left who could end them. They can be resumed.
+        tasks.abandon().await;
     }
     let mut why = Fault::new(Kind::User, "the session could not be opened again");
     if error.code != Error::request_cancelled().code {
@@ -199,9 +212,25 @@ fn answer(to_open: &ToOpen, settings: &Settings, notes: &[String], answering: An
     }
 }
 
-/// What the session starts with, and what the client is told of it. For a stored one this is the whole
-/// way back: its lease, its records, what they show, and how what was interrupted ended.
-async fn make(to_open: &ToOpen, place: &Place) -> Result<(Opening, Vec<String>), Error> {
+/// A session that is about to start.
+struct Made {
+    opening: Opening,
+    /// What its tasks start with, where none go on.
+    tasks: Option<NewTasks>,
+    /// What the client is told of it.
+    notes: Vec<String>,
+}
+
+/// What the tasks of a session start with.
+struct NewTasks {
+    handle: TasksHandle,
+    inbox: TasksInbox,
+    setup: tasks::Setup,
+}
+
+/// What the session starts with. For a stored one this is the whole way back: its lease, its records, what
+/// they show, and how what was interrupted ended.
+async fn make(to_open: &ToOpen, place: &Place) -> Result<Made, Error> {
     to_open.turnstile.before.over().await;
     let services = place.services.clone();
     let http = place.http.clone();
@@ -218,13 +247,29 @@ async fn make(to_open: &ToOpen, place: &Place) -> Result<(Opening, Vec<String>),
             return Err(error_of(&fault));
         }
     };
+    match &to_open.from {
+        From::Load | From::Resume => is_no_child(place, &to_open.id).await?,
+        From::Fork(from) => is_no_child(place, from).await?,
+        From::Nothing => {}
+    }
     // Nothing of the request can be wrong from here on.
     for predecessor in &to_open.turnstile.predecessors {
         predecessor.hand_over().await;
     }
     let mask = Arc::new(Mask::new(&prepared.resolved.keys));
-    let (journal, restored) = journal(to_open, place, mask).await?;
-    let mut opening = opening(to_open, place, prepared);
+    let (journal, restored) = journal(to_open, place, mask.clone()).await?;
+    let (handle, tasks) = tasks_of(to_open, place, &prepared.resolved.config, &mask);
+    let parent = handle.is_some().then(|| Parent {
+        id: to_open.id.clone(),
+        depth: 0,
+        store: place.services.store.clone(),
+        mask,
+        version: place.services.version,
+        tasks: place.tasks.clone(),
+        settings: to_open.turnstile.tasks.settings(),
+    });
+    let mut opening = opening(to_open, place, prepared, handle);
+    opening.parent = parent;
     opening.journal = journal;
     opening.restored = restored;
     let mut notes = Vec::new();
@@ -246,7 +291,28 @@ async fn make(to_open: &ToOpen, place: &Place) -> Result<(Opening, Vec<String>),
     for note in &notes {
         tracing::warn!(session = %to_open.id, "{note}");
     }
-    Ok((opening, notes))
+    Ok(Made { opening, tasks, notes })
+}
+
+/// The tasks of a session, and what they start with unless they go on from before. Nothing is read for
+/// them, and nothing runs yet.
+fn tasks_of(
+    to_open: &ToOpen,
+    place: &Place,
+    config: &Config,
+    mask: &Arc<Mask>,
+) -> (Option<TasksHandle>, Option<NewTasks>) {
+    if let Some(tasks) = to_open.turnstile.tasks.get() {
+        return (Some(tasks), None);
+    }
+    if config.delegation.max_spawn_depth == 0 {
+        return (None, None);
+    }
+    let TaskServices { engine, clock, slots } = place.services.tasks.clone();
+    let (delegation, tasks) = (config.delegation.clone(), config.tasks.clone());
+    let setup = tasks::Setup { engine, clock, delegation, tasks, slots, mask: mask.clone() };
+    let (handle, inbox) = tasks::handle(to_open.id.clone());
+    (Some(handle.clone()), Some(NewTasks { handle, inbox, setup }))
 }
 
 /// The session's journal, its lease held, and what it holds so far.
@@ -277,11 +343,11 @@ async fn journal(
     let mut claim = claimed.map_err(|error| error_of_store(&error))?;
     let updates = updates(to_open, place);
     let audience = match to_open.from {
-        From::Load => Audience::Client(&updates),
+        From::Load => Audience::Client(&updates, live_tasks(to_open).await),
         From::Nothing | From::Resume | From::Fork(_) => Audience::Nobody,
     };
     let read =
-        replay::read(store, (id, claim.journal.epoch()), audience).await.map_err(|broken| {
+        reading::read(store, (id, claim.journal.epoch()), &audience).await.map_err(|broken| {
             match broken {
                 Broken::Store(error) => error_of_store(&error),
                 Broken::ClientGone => error_of(&ended()),
@@ -300,6 +366,24 @@ async fn journal(
     // What could not be written is the session's to tell.
     claim.journal.flush().await;
     Ok((claim.journal, restored))
+}
+
+/// A session that does a task is its parent's alone: who opened it would take it from its task.
+async fn is_no_child(place: &Place, id: &SessionId) -> Result<(), Error> {
+    match place.services.store.summary(id).await {
+        Ok(summary) if summary.parent.is_some() => Err(error_of_child(id)),
+        // What else may be wrong is said by who opens it.
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// The numbers of the tasks that go on where the session is opened anew.
+async fn live_tasks(to_open: &ToOpen) -> BTreeSet<u64> {
+    let Some(tasks) = to_open.turnstile.tasks.get() else { return BTreeSet::new() };
+    let rows = tasks.list(None).await.unwrap_or_default();
+    let live = rows.iter().filter(|row| !row.state.is_final() && row.state != State::Interrupted);
+    let names = live.filter_map(|row| row.task_id.parse::<TaskName>().ok());
+    names.filter_map(|name| name.path().first().copied()).collect()
 }
 
 fn updates(to_open: &ToOpen, place: &Place) -> Updates {
@@ -351,7 +435,12 @@ fn files_of_store(state: &Path) -> [String; 2] {
     [format!("{}*", database.display()), state.join("owners").display().to_string()]
 }
 
-fn opening(to_open: &ToOpen, place: &Place, prepared: Prepared) -> Opening {
+fn opening(
+    to_open: &ToOpen,
+    place: &Place,
+    prepared: Prepared,
+    tasks: Option<TasksHandle>,
+) -> Opening {
     let Prepared { resolved, choice, roots, policy } = prepared;
     let config = resolved.config;
     let settings = Settings {
@@ -369,18 +458,20 @@ fn opening(to_open: &ToOpen, place: &Place, prepared: Prepared) -> Opening {
         tasks: place.tasks.clone(),
         stop: place.stop.clone(),
     };
-    let tools = ToolSettings {
+    let tool_settings = ToolSettings {
         disabled: config.tools.disabled.clone(),
         terminal_timeout: Duration::from_secs(config.tools.terminal_timeout_seconds),
+        tasks: TaskLimits::of(&config.delegation, &config.tasks),
     };
     let environment = Environment {
         config: Arc::new(config),
         roots,
         host: Arc::new(host),
-        toolbox: Toolbox::builtin(&tools),
+        toolbox: Toolbox::builtin(&tool_settings),
         policy: Arc::new(policy),
         cache_key: to_open.id.to_string(),
         system: OnceCell::new(),
+        tasks,
     };
     Opening {
         environment: Arc::new(environment),
@@ -391,5 +482,7 @@ fn opening(to_open: &ToOpen, place: &Place, prepared: Prepared) -> Opening {
         restored: Restored::default(),
         is_shown: to_open.from == From::Load,
         notice: None,
+        inherited: None,
+        parent: None,
     }
 }

@@ -1,12 +1,11 @@
-//! Reads a stored session back, in pieces, and shows it to the client where that is asked for. What comes
-//! of the records is `session::restore`'s.
+//! Shows a stored conversation to the client while it is read back, where that is asked for.
 
-use crate::event::Event;
-use crate::ids::SessionId;
-use crate::session::restore::{Finished, Restorer};
-use crate::store::{Store, StoreError};
+use std::collections::BTreeSet;
 
 use super::flow::Updates;
+use crate::event::Event;
+use crate::session::reading;
+use crate::store::StoreError;
 
 /// Why a replay ended early.
 pub(super) enum Broken {
@@ -24,38 +23,27 @@ impl From<StoreError> for Broken {
 /// Where the conversation goes while it is read.
 pub(super) enum Audience<'a> {
     Nobody,
-    Client(&'a Updates),
+    /// And tasks that go on in the session that is opened anew.
+    Client(&'a Updates, BTreeSet<u64>),
 }
 
-/// Reads all records of a session for its opening number `epoch`. What is shown is sent as fast as the
-/// client reads it.
-pub(super) async fn read(
-    store: &Store,
-    (id, epoch): (&SessionId, u64),
-    audience: Audience<'_>,
-) -> Result<Finished, Broken> {
-    let mut restorer = Restorer::new(epoch);
-    let mut batches = store.batches(id);
-    let mut entries = batches.next().await?;
-    while !entries.is_empty() {
-        let shown = async {
-            for entry in &entries {
-                audience.show(restorer.take(entry)).await?;
-            }
-            Ok::<(), Broken>(())
-        };
-        // The next are read while these are shown.
-        let next = async { batches.next().await.map_err(Broken::from) };
-        ((), entries) = futures::future::try_join(shown, next).await?;
+impl reading::Audience for Audience<'_> {
+    type Broken = Broken;
+
+    fn looks_on(&self) -> bool {
+        !matches!(self, Self::Nobody)
     }
-    let mut finished = restorer.finish();
-    audience.show(std::mem::take(&mut finished.events)).await?;
-    Ok(finished)
-}
 
-impl Audience<'_> {
+    fn live_tasks(&self) -> BTreeSet<u64> {
+        match self {
+            Self::Nobody => BTreeSet::new(),
+            Self::Client(_, live) => live.clone(),
+        }
+    }
+
+    /// As fast as the client reads it.
     async fn show(&self, events: Vec<Event>) -> Result<(), Broken> {
-        let Self::Client(updates) = self else { return Ok(()) };
+        let Self::Client(updates, _) = self else { return Ok(()) };
         for event in events {
             if !(updates.ready().await && updates.send(event)) {
                 return Err(Broken::ClientGone);

@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use agent_client_protocol::Error;
+use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::inbound::error_of;
 use crate::fault::Fault;
-use crate::session::{Reply, SessionHandle};
+use crate::session::{LiveSettings, Reply, SessionHandle};
+use crate::tasks::TasksHandle;
 
 /// What may wait of one session at once. An opening waits for as long as the turn before it, which may wait
 /// for the client: that one's word must still be read.
@@ -32,6 +34,7 @@ struct Slot {
 struct Open {
     session: SessionHandle,
     failure: OpeningFailure,
+    tasks: KeptTasks,
     /// It is open now, or it could not be opened.
     settled: CancellationToken,
     /// It has ended, or it could not be opened.
@@ -51,6 +54,25 @@ impl OpeningFailure {
     /// The error to answer with where the session itself says `fault`.
     pub(super) fn or(&self, fault: &Fault) -> Error {
         self.0.get().cloned().unwrap_or_else(|| error_of(fault))
+    }
+}
+
+/// The tasks of a session: they go on where it is opened anew, and follow its settings.
+#[derive(Clone, Default)]
+pub(super) struct KeptTasks(Arc<watch::Sender<Option<TasksHandle>>>, LiveSettings);
+
+impl KeptTasks {
+    /// Those that go on, if there are any.
+    pub(super) fn get(&self) -> Option<TasksHandle> {
+        self.0.borrow().clone().filter(TasksHandle::is_open)
+    }
+
+    pub(super) fn keep(&self, tasks: TasksHandle) {
+        self.0.send_replace(Some(tasks));
+    }
+
+    pub(super) fn settings(&self) -> LiveSettings {
+        self.1.clone()
     }
 }
 
@@ -113,6 +135,8 @@ impl Predecessor {
 pub(super) struct Turnstile {
     pub(super) before: Before,
     pub(super) predecessors: Vec<Predecessor>,
+    /// Shared with the predecessors.
+    pub(super) tasks: KeptTasks,
     /// Dropped when the session is open or could not be opened.
     pub(super) settled: DropGuard,
     /// Dropped when it has ended or could not be opened.
@@ -199,9 +223,17 @@ impl Sessions {
         let slot = self.0.entry(id.to_owned()).or_default();
         let before = slot.before();
         let predecessors = slot.open.iter().map(Open::predecessor).collect();
+        let tasks = slot.open.last().map(|open| open.tasks.clone()).unwrap_or_default();
         let (settled, over) = (CancellationToken::new(), CancellationToken::new());
-        slot.open.push(Open { session, failure, settled: settled.clone(), over: over.clone() });
-        Turnstile { before, predecessors, settled: settled.drop_guard(), over: over.drop_guard() }
+        slot.open.push(Open {
+            session,
+            failure,
+            tasks: tasks.clone(),
+            settled: settled.clone(),
+            over: over.clone(),
+        });
+        let (settled, over) = (settled.drop_guard(), over.drop_guard());
+        Turnstile { before, predecessors, tasks, settled, over }
     }
 
     /// Takes the open session out, to be closed. What runs in one that it takes over from is cancelled.
@@ -263,7 +295,9 @@ mod tests {
     use futures::FutureExt;
 
     use super::{OpeningFailure, Sessions};
+    use crate::ids::SessionId;
     use crate::session;
+    use crate::tasks;
 
     #[test]
     fn one_that_fails_to_open_leaves_the_one_before_it_in_its_place() {
@@ -284,6 +318,28 @@ mod tests {
         id.cancel();
         assert!(sessions.close("a").is_some() && sessions.get("a").is_none());
         drop((first_inbox, opened.over));
+    }
+
+    #[test]
+    fn tasks_go_on_where_a_session_is_opened_anew_and_end_with_it() {
+        let mut sessions = Sessions::default();
+        let (first, _first_inbox) = session::handle();
+        let first = sessions.open("a", first, OpeningFailure::default());
+        assert!(first.tasks.get().is_none());
+        let (tasks, running) = tasks::handle(SessionId::new("a"));
+        first.tasks.keep(tasks);
+        let (second, _second_inbox) = session::handle();
+        let second = sessions.open("a", second, OpeningFailure::default());
+        assert!(second.tasks.get().is_some());
+        let (other, _other_inbox) = session::handle();
+        assert!(sessions.open("b", other, OpeningFailure::default()).tasks.get().is_none());
+        // One that is opened behind a close has tasks of its own.
+        drop(sessions.close("a"));
+        let (third, _third_inbox) = session::handle();
+        let third = sessions.open("a", third, OpeningFailure::default());
+        assert!(third.tasks.get().is_none() && second.tasks.get().is_some());
+        drop(running);
+        assert!(second.tasks.get().is_none());
     }
 
     #[test]

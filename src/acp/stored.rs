@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::dispatch::Server;
 use super::handler::Answering;
-use super::inbound::{error_of, error_of_store, invalid, parse};
+use super::inbound::{error_of, error_of_child, error_of_store, invalid, parse};
 use super::open;
 use crate::config;
 use crate::fault::Fault;
@@ -56,6 +56,9 @@ impl Server {
         let store = self.services.store.clone();
         self.later(answering, async move {
             before.over().await;
+            if store.summary(&id).await.is_ok_and(|summary| summary.parent.is_some()) {
+                return (Err(error_of_child(&id)), deleted);
+            }
             let done = match store.delete(&id).await {
                 Ok(()) | Err(StoreError::Unknown(_)) => json(&acp::DeleteSessionResponse::new()),
                 Err(error) => Err(error_of_store(&error)),
@@ -90,6 +93,9 @@ impl Server {
                 Arc::new(Mask::new(&resolved.keys))
             });
             let Ok(mask) = mask.await else { return (Err(Error::internal_error()), ()) };
+            if store.summary(&id).await.is_ok_and(|summary| summary.parent.is_some()) {
+                return (Err(error_of_child(&id)), ());
+            }
             let set = store.set_title(&id, title.clone(), mask).await;
             let answer = || json(&acp::SetSessionTitleResponse::new(title));
             (set.map_err(|error| error_of_store(&error)).and_then(|()| answer()), ())

@@ -203,7 +203,7 @@ mod tests {
     use crate::fault::Kind;
     use crate::ids::{MessageId, PromptId, SessionId};
     use crate::store::{Durability, Opened, Record, Settings, Store};
-    use crate::transcript::{Content, Prompt};
+    use crate::transcript::{Author, Content, Prompt};
 
     fn examine(environment: &Environment, model: Result<String, Fault>) -> (Health, String) {
         let args = DoctorArgs { cwd: environment.home.clone().unwrap() };
@@ -286,7 +286,7 @@ mod tests {
         };
         let mut journal = store.create(&SessionId::fresh(), opened, std::sync::Arc::default());
         let (message, content) = (MessageId::new("m1"), vec![Content::text("hello")]);
-        let prompt = Prompt { id: PromptId::default(), message, content };
+        let prompt = Prompt { id: PromptId::default(), message, content, from: Author::User };
         journal.append(Record::Prompt { prompt }, Durability::Process);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         assert_eq!(runtime.block_on(journal.flush()).trouble, None);

@@ -5,17 +5,19 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Instructions, items, system_prompt};
+use super::{Instructions, items, subagent_prompt, system_prompt};
 use crate::ids::{CallId, MessageId, PromptId};
 use crate::model::Item;
 use crate::tools::roots::Roots;
-use crate::transcript::{Call, Content, Outcome, Over, Prompt, Settled, Step, Turn, Usage};
+use crate::tools::{ToolSettings, Toolbox};
+use crate::transcript::{Author, Call, Content, Outcome, Over, Prompt, Settled, Step, Turn, Usage};
 
 fn prompt(id: u64, text: &str) -> Prompt {
     Prompt {
         id: PromptId(id),
         message: MessageId::new(format!("m{id}")),
         content: vec![Content::text(text)],
+        from: Author::User,
     }
 }
 
@@ -117,11 +119,23 @@ fn instructions_are_found_and_capped() {
     fs::write(folder.path().join("CLAUDE.md"), "not read").unwrap();
     let roots = Roots::new(folder.path().to_path_buf(), &[]);
     let instructions = Instructions::read(&roots, Some("be brief"));
-    let text = system_prompt(&roots, &instructions);
+    let toolbox = Toolbox::builtin(&ToolSettings::default());
+    let text = system_prompt(&roots, &instructions, &toolbox);
     assert!(text.contains("# Instructions from the configuration\nbe brief"));
     assert!(text.contains("[cut here"));
     assert!(!text.contains("not read"));
     assert!(text.len() < 30_000, "{}", text.len());
+    assert!(text.contains("`delegate_task_async`"));
+    let leaf = toolbox.only(&[], false).unwrap();
+    let text = system_prompt(&roots, &instructions, &leaf);
+    assert!(!text.contains("delegate"));
+    // A subagent is told the same, and that it is one.
+    let subagent = subagent_prompt(&roots, &instructions, false);
+    let (rules, rest) = subagent.split_once("\n\n# You are a subagent\n").unwrap();
+    assert!(text.starts_with(rules));
+    assert!(rest.ends_with(text.strip_prefix(rules).unwrap()));
+    let orchestrator = subagent_prompt(&roots, &instructions, true);
+    assert!(orchestrator.contains("background tasks") && !subagent.contains("background tasks"));
 }
 
 #[cfg(unix)]

@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+use super::card;
+
 /// A rule of the protocol that is always checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Law {
@@ -17,11 +19,12 @@ pub enum Law {
     /// Every request is answered exactly once.
     Answers,
     /// No text, thought, call or plan comes while no prompt is open and nothing is loaded, and nobody is
-    /// asked for permission by what is loaded.
+    /// asked for permission by what is loaded. Cards of background tasks come at any time.
     Late,
     /// A call is announced before it is updated.
     Order,
-    /// Every call is completed or failed when the last open prompt is answered, and in what was loaded.
+    /// Every call is completed or failed when the last open prompt is answered, and in what was loaded. A
+    /// card of a background task is when the task is over.
     Final,
     /// Only what the client advertised is used.
     Capabilities,
@@ -83,13 +86,19 @@ struct SessionState {
     is_open: bool,
     open_prompts: usize,
     loads: usize,
-    /// Whether each call is final.
-    calls: BTreeMap<String, bool>,
+    calls: BTreeMap<String, Call>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Call {
+    is_final: bool,
+    /// It is shown for a background task: it belongs to the session and not to a turn.
+    is_of_task: bool,
 }
 
 impl SessionState {
     fn open_calls(&self) -> Vec<String> {
-        let open = self.calls.iter().filter(|(_, is_final)| !**is_final);
+        let open = self.calls.iter().filter(|(_, call)| !call.is_final && !call.is_of_task);
         open.map(|(id, _)| id.clone()).collect()
     }
 
@@ -229,15 +238,18 @@ impl Laws {
         let is_early = !state.is_open && state.loads == 0;
         let is_replaying = state.is_replaying();
         let mut unannounced = None;
+        let mut is_of_task = false;
         if matches!(kind, "tool_call" | "tool_call_update") {
             let id = update.get("toolCallId").and_then(Value::as_str).unwrap_or_default();
             if kind == "tool_call_update" && !state.calls.contains_key(id) {
                 unannounced = Some(id.to_owned());
             }
-            let is_final = state.calls.entry(id.to_owned()).or_default();
+            let call = state.calls.entry(id.to_owned()).or_default();
             if let Some(status) = update.get("status").and_then(Value::as_str) {
-                *is_final = matches!(status, "completed" | "failed");
+                call.is_final = matches!(status, "completed" | "failed");
             }
+            call.is_of_task |= card::mark(update).is_some();
+            is_of_task = call.is_of_task;
         }
         if is_early {
             self.broken(
@@ -261,7 +273,7 @@ impl Laws {
                 | "plan"
                 | "plan_update"
         );
-        if of_a_turn && !busy && !is_early {
+        if of_a_turn && !is_of_task && !busy && !is_early {
             self.broken(Law::Late, format!("`{kind}` came while no prompt was open"));
         }
         self.check_diffs(update);
@@ -355,6 +367,29 @@ mod tests {
         laws.response_came("session/prompt", "s", Some(&json!({})), &[]);
         laws.update("s", &json!({"sessionUpdate": "usage_update"}));
         assert_eq!(broken(&laws), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn a_card_of_a_task_is_no_part_of_a_turn() {
+        let card = |kind: &str, status: &str| {
+            json!({"sessionUpdate": kind, "toolCallId": "task-t1", "status": status,
+                "_meta": {"talaria": {"task": {"id": "t1", "state": "running"}}}})
+        };
+        let mut laws = laws();
+        laws.request_sent("session/prompt", &json!({"sessionId": "s"}));
+        laws.update("s", &card("tool_call", "in_progress"));
+        laws.response_came("session/prompt", "s", Some(&json!({})), &[]);
+        laws.update("s", &card("tool_call_update", "in_progress"));
+        laws.request_sent("session/prompt", &json!({"sessionId": "s"}));
+        laws.response_came("session/prompt", "s", Some(&json!({})), &[]);
+        laws.update("s", &card("tool_call_update", "completed"));
+        assert_eq!(broken(&laws), Vec::<&str>::new());
+        // It is announced as every call is, and no other call may take its liberties.
+        let other = json!({"sessionUpdate": "tool_call_update", "toolCallId": "task-t2",
+            "_meta": {"talaria": {"task": {"id": "t2", "state": "queued"}}}});
+        laws.update("s", &other);
+        laws.update("s", &json!({"sessionUpdate": "tool_call", "toolCallId": "c1"}));
+        assert_eq!(broken(&laws), ["order", "late"]);
     }
 
     #[test]

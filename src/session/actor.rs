@@ -10,66 +10,28 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::child::{Children, LiveSettings};
+use super::companions::{Companions, Fate, News};
 use super::handle::{Inbox, Message};
+use super::opening::{Inherited, Opening};
 use super::outbox::{Item, Outbox};
-use super::restore::Restored;
 use super::state::{Effect, Initial, Input, SessionState};
 use super::written::Written;
 use super::{Outgoing, Outlet, PromptWaiter, Reply, Setting};
 use crate::clock;
+use crate::config::Busy;
 use crate::event::Settings;
 use crate::fault::Fault;
 use crate::ids::{IdSource, PromptId};
 use crate::model::catalog::Choice;
-use crate::store::{Journal, Trouble};
+use crate::store::Trouble;
+use crate::tasks::{Attachment, By, Caller, Origin};
 use crate::turn::{self, Environment, Running, Start, TurnInput, TurnSaid};
 
 /// Text that may wait for the client before the turn stops reading the model.
 const UNREAD_BYTES: usize = 1024 * 1024;
 /// Clients learn of a session by its response; what follows waits this long (zed#60199).
 const SETTLE: Duration = Duration::from_millis(50);
-
-/// What a session is opened with.
-pub struct Opening {
-    pub environment: Arc<Environment>,
-    pub choice: Choice,
-    pub settings: Settings,
-    pub version: &'static str,
-    pub journal: Journal,
-    pub restored: Restored,
-    /// The client was shown what the session goes on from; otherwise it is told title and usage.
-    pub is_shown: bool,
-    /// What the user should be told with the first turn.
-    pub notice: Option<Fault>,
-}
-
-impl Opening {
-    /// Takes the settings that the session had last, in place of those of the configuration. A model that
-    /// cannot be asked any more is left out, and the user told. `start` does it, too; who has to say what
-    /// the settings are does it before.
-    pub fn take_last_settings(&mut self) {
-        let Some(last) = self.restored.settings.take() else { return };
-        self.settings.mode = last.mode;
-        self.settings.thought = last.thought;
-        if last.model == self.choice.name {
-            return;
-        }
-        match self.choice.with_model(&last.model) {
-            Ok(choice) => {
-                if !self.settings.models.contains(&last.model) {
-                    self.settings.models.push(last.model.clone());
-                }
-                self.settings.model = last.model;
-                self.choice = choice;
-            }
-            Err(why) => {
-                let goes_on = format!("this session goes on with the model `{}`", self.choice.name);
-                let message = format!("{goes_on}: {}", why.message);
-                self.notice.get_or_insert(Fault { message, ..why });
-            }
-        }
-    }
-}
 
 /// Starts the actor; what it says goes to `outlet`. `stop` ends it as a close does.
 pub fn start(
@@ -82,25 +44,60 @@ pub fn start(
     opening.take_last_settings();
     let initial = Initial {
         settings: opening.settings,
-        busy: opening.environment.config.session.busy,
+        busy: match &opening.inherited {
+            // What is said to a task is for the task, not for one that comes after it.
+            Some(_) => Busy::Steer,
+            None => opening.environment.config.session.busy,
+        },
         version: opening.version,
         is_shown: opening.is_shown,
+        has_tasks: opening.environment.tasks.is_some(),
         notice: opening.notice,
+        is_child: opening.inherited.is_some(),
     };
     let ids = IdSource::of_epoch(opening.journal.epoch());
-    let state = SessionState::new(initial, opening.restored, ids);
+    let reported = opening.restored.reported.clone();
+    let open_cards = opening.restored.open_cards.clone();
+    let past = opening.restored.past.clone();
+    let is_new = opening.restored.opened.is_none();
+    let mut state = SessionState::new(initial, opening.restored, ids);
+    if let Some(inherited) = &mut opening.inherited {
+        // Published below, with everything else.
+        drop(state.handle(inherited.input()));
+    }
     let choice = Arc::new(opening.choice);
-    let (published, _) = watch::channel(turn_settings(&state, &choice));
+    let published = opening.parent.as_ref().map(|parent| parent.settings.clone());
+    let published = published.unwrap_or_default();
+    let settings = published.publish(turn_settings(&state, &choice));
+    let companions = match (opening.environment.tasks.clone(), opening.parent) {
+        (Some(handle), Some(parent)) => {
+            let children = Children::new(parent, opening.environment.clone(), settings.clone());
+            let spawn = Arc::new(children);
+            Companions::new(handle, tasks.clone(), |said| Attachment {
+                said,
+                spawn,
+                is_new,
+                reported,
+                past,
+                open_cards,
+            })
+        }
+        (_, _) => Companions::none(tasks.clone()),
+    };
     let actor = Actor {
         state,
         environment: opening.environment,
+        origin: opening.inherited.as_ref().map(|inherited| inherited.origin.clone()),
+        inherited: opening.inherited,
         choice,
         published,
+        settings,
         written: Written::new(opening.journal),
         outbox: Outbox::default(),
         outlet,
         turn: None,
         to_turn: VecDeque::new(),
+        companions,
         waiters: HashMap::new(),
         set_reply: None,
         title_reply: None,
@@ -116,14 +113,20 @@ pub fn start(
 struct Actor<O> {
     state: SessionState,
     environment: Arc<Environment>,
+    /// What all turns go back to, where that is not their own prompts.
+    origin: Option<Origin>,
+    /// Until the parent has ended.
+    inherited: Option<Inherited>,
     choice: Arc<Choice>,
-    published: watch::Sender<turn::Settings>,
+    published: LiveSettings,
+    settings: watch::Receiver<turn::Settings>,
     written: Written,
     outbox: Outbox,
     outlet: O,
     turn: Option<Running>,
     /// What the turn has not taken yet.
     to_turn: VecDeque<TurnInput>,
+    companions: Companions,
     waiters: HashMap<PromptId, PromptWaiter>,
     set_reply: Option<Reply<Result<Settings, Fault>>>,
     title_reply: Option<Reply<Result<String, Fault>>>,
@@ -135,15 +138,17 @@ struct Actor<O> {
     tasks: TaskTracker,
 }
 
-#[expect(clippy::large_enum_variant, reason = "one exists at a time")]
 enum Woke {
     Cancel(u64),
     /// What there was to do is done; look again.
     Done,
     ClientGone,
+    /// The parent's settings changed, or there is no parent any more.
+    Inherited(Option<Input>),
     Message(Option<Message>),
     Settle,
     Turn(Option<TurnSaid>),
+    Tasks(News),
     Stop,
 }
 
@@ -158,23 +163,25 @@ impl<O: Outlet> Actor<O> {
             if self.over {
                 if open {
                     open = false;
-                    self.close(&mut messages);
+                    self.close(Fate::Detach, &mut messages);
                 }
-                if self.outbox.is_empty() && self.written.is_all_handled() {
+                let is_all_said = self.outbox.is_empty() && self.written.is_all_handled();
+                if is_all_said && self.companions.is_over() {
                     break;
                 }
             }
             // Before, nothing could be told of the turn, and what is wrong with the store is told within it.
             let is_known = self.written.is_store_known();
             if self.turn.is_some()
-                && let Some(notice) = self.written.take_notice()
+                && let Some(notice) =
+                    self.written.take_notice().or_else(|| self.choice.take_notice())
             {
                 self.feed(Input::Notice(notice));
             }
             let may_leave =
                 self.outbox.waits_for().is_some_and(|record| self.written.is_handled(record));
             let is_waiting = self.written.is_waiting();
-            let needs_room = self.outbox.begins_with_event();
+            let needs_room = O::ALL_NEEDS_ROOM || self.outbox.begins_with_event();
             let room = self.outbox.bytes() < UNREAD_BYTES || self.state.is_cancelling();
             // Cancel first, then what the client takes and says, the turn last.
             let woke = tokio::select! {
@@ -188,37 +195,47 @@ impl<O: Outlet> Actor<O> {
                 listens = ready(&self.outlet, needs_room), if may_leave => {
                     if listens && self.say_next() { Woke::Done } else { Woke::ClientGone }
                 }
+                inherited = inherited(&mut self.inherited) => Woke::Inherited(inherited),
                 message = messages.recv(), if open => Woke::Message(message),
                 () = clock::sleep_until(self.settle_at), if self.settle_at.is_some() => Woke::Settle,
+                // However slow the client is: what is not told yet is joined in the outbox.
+                news = self.companions.news() => Woke::Tasks(news),
                 woke = attend(&mut self.turn, &mut self.to_turn, room), if is_known => woke,
             };
             match woke {
-                Woke::Done => {}
+                Woke::Done | Woke::Tasks(News::Ended { stopped: false }) => {}
+                Woke::Tasks(News::Ended { stopped: true }) => self.feed(Input::TasksStopped),
                 Woke::Cancel(upto) => {
                     // Prompts sent before the cancel may still wait in the inbox: they are known by
                     // their number.
                     self.feed(Input::Cancel { upto: PromptId(upto) });
                 }
+                Woke::Inherited(Some(input)) => self.feed(input),
+                Woke::Inherited(None) => self.inherited = None,
                 Woke::Message(Some(Message::Close { reply })) => {
                     open = false;
                     self.close_replies.push(reply);
-                    self.close(&mut messages);
+                    self.close(Fate::Close, &mut messages);
                 }
                 Woke::Message(Some(message)) => self.message(message),
                 Woke::Message(None) | Woke::Stop => {
                     open = false;
-                    self.close(&mut messages);
+                    self.close(Fate::Abandon, &mut messages);
                 }
                 Woke::ClientGone => {
                     open = false;
                     // The turn is told to stop before the calls that wait to begin know it.
                     let unsaid = std::mem::take(&mut self.outbox);
-                    self.close(&mut messages);
+                    self.close(Fate::Abandon, &mut messages);
                     drop(unsaid);
                 }
                 Woke::Settle => {
                     self.settle_at = None;
                     self.feed(Input::Settle);
+                }
+                Woke::Tasks(News::Said(said)) => self.feed(Input::Task(said)),
+                Woke::Tasks(News::CommandDone { prompt, text }) => {
+                    self.feed(Input::CommandDone { prompt, text });
                 }
                 Woke::Turn(said) => {
                     // Without a last word it died in a way that it could not say.
@@ -305,7 +322,16 @@ impl<O: Outlet> Actor<O> {
     }
 
     /// Ends the session. What still waits in the inbox is answered before its last word.
-    fn close(&mut self, messages: &mut mpsc::Receiver<Message>) {
+    fn close(&mut self, fate: Fate, messages: &mut mpsc::Receiver<Message>) {
+        self.companions.end(if self.state.is_taken_over() {
+            // Who has the session now lets its tasks go on.
+            Fate::Abandon
+        } else if self.origin.is_some() {
+            // Tasks of a task end with it, and how is not this session's to say.
+            Fate::Detach
+        } else {
+            fate
+        });
         let effects = self.state.handle(Input::Close);
         messages.close();
         while let Ok(message) = messages.try_recv() {
@@ -360,14 +386,24 @@ impl<O: Outlet> Actor<O> {
                     self.push(Outgoing::Titled { reply, answer });
                 }
             }
+            Effect::Delivered(prompts) => self.push(Outgoing::Delivered(prompts)),
+            Effect::Replied { text, usage, cost } => {
+                self.push(Outgoing::Replied { text, usage, cost });
+            }
             Effect::Ask(question) => self.push(Outgoing::Ask(question)),
             Effect::Withdraw(call) => self.push(Outgoing::Withdraw(call)),
-            Effect::StartTurn { prompt, history } => {
-                let start = Start { prompt, history, ids: self.state.ids().clone() };
+            Effect::StartTurn { prompt, history, steered } => {
+                let origin = self
+                    .origin
+                    .clone()
+                    .unwrap_or_else(|| Origin { prompt: prompt.message.clone(), generation: 0 });
+                let ids = self.state.ids().clone();
+                let is_task = self.origin.is_some();
+                let start = Start { prompt, history, steered, ids, origin, is_task };
                 self.turn = Some(turn::spawn(
                     self.environment.clone(),
                     start,
-                    self.published.subscribe(),
+                    self.settings.clone(),
                     Arc::new(self.state.seen().clone()),
                     &self.tasks,
                 ));
@@ -376,6 +412,18 @@ impl<O: Outlet> Actor<O> {
             Effect::AnswerTurn { call, answer } => {
                 self.to_turn.push_back(TurnInput::Answer { call, answer });
             }
+            Effect::AnswerTask { call, answer } => self.companions.answer(call, answer),
+            Effect::AttachTasks => self.companions.attach(),
+            Effect::TaskCommand { prompt, message, command } => {
+                let caller = Caller {
+                    by: By::User,
+                    key: message.to_string(),
+                    origin: Origin { prompt: message, generation: 0 },
+                    mode: self.state.settings().mode,
+                };
+                self.companions.run(prompt, command, caller);
+            }
+            Effect::EndCommand(prompt) => self.companions.give_up(prompt),
             Effect::CancelTurn => {
                 if let Some(turn) = &self.turn {
                     turn.cancel.cancel();
@@ -391,7 +439,7 @@ impl<O: Outlet> Actor<O> {
                         }
                     }
                 }
-                self.published.send_replace(turn_settings(&self.state, &self.choice));
+                self.published.publish(turn_settings(&self.state, &self.choice));
             }
             Effect::SettleSoon => self.settle_at = Some(tokio::time::Instant::now() + SETTLE),
             Effect::Stop => {
@@ -409,6 +457,12 @@ fn turn_settings(state: &SessionState, choice: &Arc<Choice>) -> turn::Settings {
         choice: choice.clone(),
         thought: state.settings().thought,
     }
+}
+
+/// Waits for a change of what a child inherits; nothing where there is no parent any more.
+async fn inherited(inherited: &mut Option<Inherited>) -> Option<Input> {
+    let Some(inherited) = inherited else { return std::future::pending().await };
+    inherited.settings.changed().await.ok().map(|()| inherited.input())
 }
 
 /// Waits until the first thing that waits may be said; false when nobody listens.

@@ -1,11 +1,15 @@
 //! Slash commands: the list, and how a prompt is read as one. They run without the model, also while a
 //! turn runs.
 
+mod tasks;
+
 use crate::event::CommandSpec;
 use crate::transcript::Content;
 
-/// What clients list.
-pub const COMMANDS: [CommandSpec; 5] = [
+pub(super) use tasks::{TaskCommand, run};
+
+/// Those that a session has whether it may have tasks or not.
+const COMMANDS: [CommandSpec; 5] = [
     CommandSpec { name: "help", description: "List the commands and what they do", hint: None },
     CommandSpec {
         name: "model",
@@ -22,8 +26,9 @@ pub const COMMANDS: [CommandSpec; 5] = [
 ];
 
 /// A command with what follows its name.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Command {
+    Task(TaskCommand),
     Help,
     Model(Option<String>),
     Mode(Option<String>),
@@ -48,14 +53,20 @@ pub(super) fn parse(content: &[Content]) -> Option<Command> {
         "mode" => Some(Command::Mode(rest)),
         "usage" => Some(Command::Usage),
         "version" => Some(Command::Version),
-        _ => None,
+        _ => tasks::parse(name, rest.as_deref(), content).map(Command::Task),
     }
 }
 
+/// What clients list.
+pub(super) fn list(has_tasks: bool) -> Vec<CommandSpec> {
+    let of_tasks = if has_tasks { &tasks::COMMANDS[..] } else { &[] };
+    [&COMMANDS, of_tasks].concat()
+}
+
 /// The answer to `/help`.
-pub(super) fn help() -> String {
+pub(super) fn help(has_tasks: bool) -> String {
     let mut text = String::from("Commands:\n");
-    for command in COMMANDS {
+    for command in list(has_tasks) {
         let hint = command.hint.map(|hint| format!(" [{hint}]")).unwrap_or_default();
         text.push_str(&format!("- `/{}`{hint}: {}\n", command.name, command.description));
     }

@@ -130,7 +130,17 @@ impl SessionHandle {
     /// Sends a prompt; its number in this session. Where it is not taken, the reply is called with the
     /// reason.
     pub fn prompt(&self, content: Vec<Content>, waiter: PromptWaiter) -> PromptId {
+        self.prompt_for(content, |_| waiter)
+    }
+
+    /// The same, with a waiter that knows the number.
+    pub(super) fn prompt_for(
+        &self,
+        content: Vec<Content>,
+        waiter: impl FnOnce(PromptId) -> PromptWaiter,
+    ) -> PromptId {
         let id = PromptId(self.prompts.fetch_add(1, Ordering::SeqCst) + 1);
+        let waiter = waiter(id);
         let sent = self.send(Message::Prompt { id, content, waiter });
         if let Err((why, Message::Prompt { waiter, .. })) = sent {
             (waiter.reply)(Err(why.fault()));

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use serde_json::Value;
 
 use super::Outgoing;
-use crate::event::{CallContent, Event, Role};
+use crate::event::{CallContent, CallUpdate, Event, Role};
 use crate::ids::MessageId;
 use crate::store::Seq;
 use crate::transcript::Content;
@@ -71,8 +71,42 @@ impl Outbox {
             self.bytes += text.piece.len();
             return;
         }
+        let outgoing = if let Outgoing::Event(Event::Call(update)) = outgoing {
+            let Some(update) = self.replace_progress(update) else { return };
+            Outgoing::Event(Event::Call(update))
+        } else {
+            outgoing
+        };
         self.bytes += weight(&outgoing);
         self.items.push_back((record, Item::Say(outgoing)));
+    }
+
+    /// Progress of a task's card takes the place of older progress that waits, if it is that: no record
+    /// stands for it, and only the newest is of use.
+    fn replace_progress(&mut self, update: CallUpdate) -> Option<CallUpdate> {
+        if !is_progress(&update) {
+            return Some(update);
+        }
+        let last = self.items.iter_mut().rev().find_map(|(_, item)| match item {
+            Item::Say(Outgoing::Event(Event::Call(waiting))) if waiting.id == update.id => {
+                Some(waiting)
+            }
+            Item::Say(_) | Item::LetGo(_) => None,
+        });
+        let Some(waiting) = last.filter(|waiting| is_progress(waiting)) else {
+            return Some(update);
+        };
+        self.bytes = self.bytes.saturating_sub(call_weight(waiting));
+        waiting.title = update.title.or(waiting.title.take());
+        waiting.kind = update.kind.or(waiting.kind);
+        waiting.status = update.status.or(waiting.status);
+        waiting.content = update.content.or(waiting.content.take());
+        waiting.locations = update.locations.or(waiting.locations.take());
+        waiting.input = update.input.or(waiting.input.take());
+        waiting.output = update.output.or(waiting.output.take());
+        waiting.task = update.task;
+        self.bytes += call_weight(waiting);
+        None
     }
 
     /// Whether the answer to a prompt waits.
@@ -127,6 +161,8 @@ fn text_of(outgoing: &Outgoing) -> Option<Text<'_>> {
         | Outgoing::Answered { .. }
         | Outgoing::Set { .. }
         | Outgoing::Titled { .. }
+        | Outgoing::Delivered(_)
+        | Outgoing::Replied { .. }
         | Outgoing::Ask(_)
         | Outgoing::Withdraw(_)
         | Outgoing::Closed(_) => None,
@@ -138,17 +174,27 @@ fn weight(outgoing: &Outgoing) -> usize {
     let Outgoing::Event(event) = outgoing else { return BASE };
     BASE + match event {
         Event::Said { content, .. } => content_weight(content),
-        Event::Call(update) => {
-            let shown: usize = update.content.iter().flatten().map(shown_weight).sum();
-            let raw: usize = update.input.iter().chain(&update.output).map(value_weight).sum();
-            shown + raw
-        }
+        Event::Call(update) => call_weight(update),
         Event::Plan(_)
         | Event::Usage(_)
         | Event::Title(_)
         | Event::Commands(_)
         | Event::Settings(_) => 0,
     }
+}
+
+fn call_weight(update: &CallUpdate) -> usize {
+    let shown: usize = update.content.iter().flatten().map(shown_weight).sum();
+    let raw: usize = update.input.iter().chain(&update.output).map(value_weight).sum();
+    shown + raw
+}
+
+/// Whether it says how a task stands now, and nothing that is to be kept: a card as it came to be names its
+/// tool.
+fn is_progress(update: &CallUpdate) -> bool {
+    update.task.is_some()
+        && update.tool.is_none()
+        && !update.status.is_some_and(crate::event::CallStatus::is_final)
 }
 
 fn content_weight(content: &Content) -> usize {

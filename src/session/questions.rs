@@ -1,49 +1,97 @@
-//! What the user is asked, one question at a time, and what "always" answers cover. Pure, like the
-//! session that owns it.
+//! What the user is asked, one question at a time, of the turn and of tasks, and what "always" answers
+//! cover. Pure, like the session that owns it.
+//!
+//! The turn's questions come first, then those of tasks by age. A task's question outlives the turn in
+//! which it was asked: without an answer it waits, and is asked again when the next turn starts.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use super::state::Effect;
-use crate::event::Question;
+use crate::event::{CallContent, CallStatus, CallUpdate, Event, Question};
 use crate::ids::CallId;
 use crate::permission::{Answer, Rule};
 use crate::store::Record;
+use crate::transcript::Content;
 
-/// Whether the turn that asks is being stopped: then nobody needs to see a question, and no answer
-/// decides anything.
+/// Whether the user can be asked now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asker {
+    /// No turn runs: the client waits for nothing, and may not expect a question.
+    Idle,
     Running,
+    /// The turn is being stopped: nobody needs to see a question, and no answer decides anything for it.
     Stopping,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Questions {
     rules: Vec<Rule>,
-    /// The question that is open, then those that wait.
+    /// Of the turn, in the order in which they were asked.
     waiting: VecDeque<Question>,
+    /// Of tasks, oldest first.
+    of_tasks: Vec<OfTask>,
+    open: Option<Open>,
+    /// Calls of tasks that the client was told of and that have not come to their end.
+    told: HashSet<CallId>,
+}
+
+/// A question of a task.
+#[derive(Debug)]
+struct OfTask {
+    question: Question,
+    /// The user left it unanswered: it is not asked again in this turn.
+    dormant: bool,
+}
+
+/// The question that the user sees.
+#[derive(Debug)]
+struct Open {
+    call: CallId,
+    /// The call's title, where the dialog has more in it.
+    title: Option<String>,
 }
 
 impl Questions {
-    pub(super) fn with_rules(rules: Vec<Rule>) -> Self {
-        Self { rules, waiting: VecDeque::new() }
+    /// `open` are cards that the client was told of before, of tasks and of calls that they asked for.
+    pub(super) fn new(rules: Vec<Rule>, open: impl IntoIterator<Item = CallId>) -> Self {
+        let is_call = |card: &CallId| card.as_str().contains('/');
+        Self { rules, told: open.into_iter().filter(is_call).collect(), ..Self::default() }
     }
 
     pub(super) fn rules(&self) -> &[Rule] {
         &self.rules
     }
 
+    /// A call of the turn is to be decided.
     pub(super) fn ask(&mut self, question: Question, asker: Asker, effects: &mut Vec<Effect>) {
         // An "always" that was said while the call was judged covers it, too.
-        if let Some(rule) = self.rules.iter().find(|rule| rule.grant.key == question.grant.key) {
-            return effects.push(settled_by(rule.allow, question));
+        if let Some(answer) = self.by_rule(&question) {
+            return effects.push(Effect::AnswerTurn { call: question.call.id, answer });
         }
         self.waiting.push_back(question);
-        if self.waiting.len() == 1 {
-            self.show_next(asker, effects);
-        }
+        self.show_next(asker, effects);
     }
 
+    /// A call of a task is to be decided.
+    pub(super) fn ask_for_task(
+        &mut self,
+        mut question: Question,
+        asker: Asker,
+        effects: &mut Vec<Effect>,
+    ) {
+        // It is asked again by tasks that found their session anew.
+        if self.of_tasks.iter().any(|waiting| waiting.question.id() == question.id()) {
+            return;
+        }
+        if let Some(answer) = self.by_rule(&question) {
+            return effects.push(Effect::AnswerTask { call: question.call.id, answer });
+        }
+        question.call.status = Some(CallStatus::Pending);
+        self.of_tasks.push(OfTask { question, dormant: false });
+        self.show_next(asker, effects);
+    }
+
+    /// The user has answered in the dialog.
     pub(super) fn answer(
         &mut self,
         call: &CallId,
@@ -51,66 +99,241 @@ impl Questions {
         asker: Asker,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(at) = self.waiting.iter().position(|question| question.id() == call) else {
-            return;
-        };
-        let Some(question) = self.waiting.remove(at) else { return };
-        let answer = if asker == Asker::Stopping { Answer::Unanswered } else { answer };
-        let rule = match answer {
-            Answer::AllowAlways => Some(Rule { grant: question.grant, allow: true }),
-            Answer::RejectAlways => Some(Rule { grant: question.grant, allow: false }),
-            Answer::AllowOnce | Answer::RejectOnce | Answer::Unanswered => None,
-        };
-        effects.push(Effect::append(Record::Permission {
-            call: call.clone(),
-            answer,
-            rule: rule.clone(),
-        }));
-        effects.push(Effect::AnswerTurn { call: call.clone(), answer });
-        if let Some(rule) = rule {
+        if let Some(at) = self.waiting.iter().position(|question| question.id() == call) {
+            let Some(question) = self.waiting.remove(at) else { return };
+            let answer = if asker == Asker::Stopping { Answer::Unanswered } else { answer };
+            let rule = rule_of(&question, answer);
+            effects.push(permission(call, answer, rule.as_ref()));
+            self.is_answered(call, effects);
+            effects.push(Effect::AnswerTurn { call: call.clone(), answer });
             self.remember(rule, effects);
-        }
-        if at == 0 {
             self.show_next(asker, effects);
+        } else if answer == Answer::Unanswered {
+            let of_task = self.of_tasks.iter_mut().find(|asked| asked.question.id() == call);
+            if let Some(of_task) = of_task {
+                of_task.dormant = true;
+                self.is_answered(call, effects);
+                self.show_next(asker, effects);
+            }
+        } else if let Some(question) = self.take_of_task(call) {
+            self.is_answered(call, effects);
+            self.answer_task(question, answer, asker, effects);
         }
     }
 
-    /// Keeps the answer as a rule; what waits and is covered by it needs no dialog any more.
-    fn remember(&mut self, rule: Rule, effects: &mut Vec<Effect>) {
+    /// The user has answered a task's question elsewhere.
+    pub(super) fn answer_elsewhere(
+        &mut self,
+        call: &CallId,
+        answer: Answer,
+        asker: Asker,
+        effects: &mut Vec<Effect>,
+    ) {
+        if answer == Answer::Unanswered {
+            return;
+        }
+        if let Some(question) = self.take_of_task(call) {
+            self.withdraw_open(call, effects);
+            self.answer_task(question, answer, asker, effects);
+        }
+    }
+
+    fn answer_task(
+        &mut self,
+        question: Question,
+        answer: Answer,
+        asker: Asker,
+        effects: &mut Vec<Effect>,
+    ) {
+        let rule = rule_of(&question, answer);
+        effects.push(permission(question.id(), answer, rule.as_ref()));
+        effects.push(Effect::AnswerTask { call: question.call.id, answer });
+        self.remember(rule, effects);
+        self.show_next(asker, effects);
+    }
+
+    /// Keeps an answer as a rule; what waits and is covered by it needs no dialog any more.
+    fn remember(&mut self, rule: Option<Rule>, effects: &mut Vec<Effect>) {
+        let Some(rule) = rule else { return };
+        let answer = settles(&rule);
         self.rules.retain(|known| known.grant.key != rule.grant.key);
+        let covers = |question: &Question| question.grant.key == rule.grant.key;
         let (covered, open): (Vec<Question>, Vec<Question>) =
-            self.waiting.drain(..).partition(|waiting| waiting.grant.key == rule.grant.key);
+            self.waiting.drain(..).partition(covers);
         self.waiting = open.into();
-        effects.extend(covered.into_iter().map(|question| settled_by(rule.allow, question)));
+        for question in covered {
+            self.withdraw_open(question.id(), effects);
+            effects.push(Effect::AnswerTurn { call: question.call.id, answer });
+        }
+        let (covered, open): (Vec<OfTask>, Vec<OfTask>) =
+            self.of_tasks.drain(..).partition(|asked| covers(&asked.question));
+        self.of_tasks = open;
+        for OfTask { question, .. } in covered {
+            self.withdraw_open(question.id(), effects);
+            effects.push(Effect::AnswerTask { call: question.call.id, answer });
+        }
         self.rules.push(rule);
         effects.push(Effect::Publish);
     }
 
+    /// The rules are these from now on; what waits and is covered by one needs no answer any more. True
+    /// where that changes them.
+    pub(super) fn inherit(
+        &mut self,
+        rules: &[Rule],
+        asker: Asker,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        if self.rules == rules {
+            return false;
+        }
+        self.rules = rules.to_vec();
+        for question in std::mem::take(&mut self.waiting) {
+            match self.by_rule(&question) {
+                Some(answer) => {
+                    self.withdraw_open(question.id(), effects);
+                    effects.push(Effect::AnswerTurn { call: question.call.id, answer });
+                }
+                None => self.waiting.push_back(question),
+            }
+        }
+        self.show_next(asker, effects);
+        true
+    }
+
     /// A call is settled without its answer.
     pub(super) fn withdraw(&mut self, call: &CallId, asker: Asker, effects: &mut Vec<Effect>) {
-        if self.waiting.front().is_some_and(|open| open.id() == call) {
-            self.waiting.pop_front();
+        self.waiting.retain(|question| question.id() != call);
+        self.of_tasks.retain(|asked| asked.question.id() != call);
+        self.withdraw_open(call, effects);
+        self.show_next(asker, effects);
+    }
+
+    /// A call that a task asked for has come to its end; the client is told if it was told of the call.
+    pub(super) fn came_to_its_end(
+        &mut self,
+        call: CallUpdate,
+        asker: Asker,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.withdraw(&call.id, asker, effects);
+        if self.told.remove(&call.id) {
+            effects.push(Effect::append(Record::Card { card: call.clone() }));
+            effects.push(Effect::Tell(Event::Call(call)));
+        }
+    }
+
+    /// The tasks have stopped where they were: what was shown of their calls does not end by itself.
+    pub(super) fn tasks_stopped(&mut self, effects: &mut Vec<Effect>) {
+        let mut left: Vec<CallId> = self.told.drain().collect();
+        left.sort_unstable();
+        for call in left {
+            let text = "interrupted: the process that ran its task ended";
+            effects.push(Effect::Tell(Event::Call(CallUpdate {
+                status: Some(CallStatus::Failed),
+                content: Some(vec![CallContent::Content(Content::text(text))]),
+                ..CallUpdate::new(call)
+            })));
+        }
+    }
+
+    /// A turn has started: the user is there, and is asked what waits.
+    pub(super) fn turn_starts(&mut self, effects: &mut Vec<Effect>) {
+        for asked in &mut self.of_tasks {
+            asked.dormant = false;
+        }
+        self.show_next(Asker::Running, effects);
+    }
+
+    /// The user ends the turn, and with it the dialog of a task. The turn settles its own calls.
+    pub(super) fn turn_stops(&mut self, effects: &mut Vec<Effect>) {
+        if let Some(Open { call, .. }) = &self.open
+            && self.of_tasks.iter().any(|asked| asked.question.id() == call)
+        {
+            let call = call.clone();
+            self.withdraw_open(&call, effects);
+        }
+    }
+
+    /// The turn is over: nothing of it waits any more, and nothing is asked.
+    pub(super) fn turn_is_over(&mut self, effects: &mut Vec<Effect>) {
+        self.waiting.clear();
+        if let Some(Open { call, .. }) = &self.open {
+            let call = call.clone();
+            self.withdraw_open(&call, effects);
+        }
+    }
+
+    fn by_rule(&self, question: &Question) -> Option<Answer> {
+        self.rules.iter().rev().find(|rule| rule.grant.key == question.grant.key).map(settles)
+    }
+
+    fn take_of_task(&mut self, call: &CallId) -> Option<Question> {
+        let at = self.of_tasks.iter().position(|asked| asked.question.id() == call)?;
+        Some(self.of_tasks.remove(at).question)
+    }
+
+    fn withdraw_open(&mut self, call: &CallId, effects: &mut Vec<Effect>) {
+        if self.open.as_ref().is_some_and(|open| open.call == *call) {
             effects.push(Effect::Withdraw(call.clone()));
-            self.show_next(asker, effects);
-        } else {
-            self.waiting.retain(|question| question.id() != call);
+            self.is_answered(call, effects);
         }
     }
 
-    /// The turn is over: nothing waits any more.
-    pub(super) fn withdraw_all(&mut self, effects: &mut Vec<Effect>) {
-        let waiting = std::mem::take(&mut self.waiting);
-        effects.extend(waiting.into_iter().map(|question| Effect::Withdraw(question.call.id)));
+    /// The dialog is gone. What it added to the title goes with it: clients keep that of a request.
+    fn is_answered(&mut self, call: &CallId, effects: &mut Vec<Effect>) {
+        let Some(open) = self.open.take_if(|open| open.call == *call) else { return };
+        if open.title.is_some() {
+            let title = CallUpdate { title: open.title, ..CallUpdate::new(open.call) };
+            effects.push(Effect::Tell(Event::Call(title)));
+        }
     }
 
-    fn show_next(&self, asker: Asker, effects: &mut Vec<Effect>) {
-        if let Some(question) = self.waiting.front().filter(|_| asker == Asker::Running) {
-            effects.push(Effect::Ask(question.clone()));
+    fn show_next(&mut self, asker: Asker, effects: &mut Vec<Effect>) {
+        if asker != Asker::Running || self.open.is_some() {
+            return;
         }
+        let of_task = self.of_tasks.iter().find(|asked| !asked.dormant);
+        let Some(question) = self.waiting.front().or(of_task.map(|asked| &asked.question)) else {
+            return;
+        };
+        let mut question = question.clone();
+        if self.waiting.is_empty() {
+            // Told before each request: a client may have ended the call with an earlier turn.
+            if self.told.insert(question.call.id.clone()) {
+                effects.push(Effect::append(Record::Card { card: question.call.clone() }));
+            }
+            effects.push(Effect::Tell(Event::Call(question.call.clone())));
+        }
+        let more = self.waiting.len() + self.of_tasks.len() - 1;
+        let mut title = None;
+        if more > 0
+            && !self.of_tasks.is_empty()
+            && let Some(shown) = &mut question.call.title
+        {
+            title = Some(shown.clone());
+            shown.push_str(&format!(" ({more} more {})", if more == 1 { "waits" } else { "wait" }));
+        }
+        self.open = Some(Open { call: question.call.id.clone(), title });
+        effects.push(Effect::Ask(question));
     }
 }
 
-fn settled_by(allow: bool, question: Question) -> Effect {
-    let answer = if allow { Answer::AllowOnce } else { Answer::RejectOnce };
-    Effect::AnswerTurn { call: question.call.id, answer }
+/// How a rule answers.
+fn settles(rule: &Rule) -> Answer {
+    if rule.allow { Answer::AllowOnce } else { Answer::RejectOnce }
+}
+
+/// The rule that an answer makes.
+fn rule_of(question: &Question, answer: Answer) -> Option<Rule> {
+    let allow = match answer {
+        Answer::AllowAlways => true,
+        Answer::RejectAlways => false,
+        Answer::AllowOnce | Answer::RejectOnce | Answer::Unanswered => return None,
+    };
+    Some(Rule { grant: question.grant.clone(), allow })
+}
+
+fn permission(call: &CallId, answer: Answer, rule: Option<&Rule>) -> Effect {
+    Effect::append(Record::Permission { call: call.clone(), answer, rule: rule.cloned() })
 }

@@ -2,24 +2,29 @@
 //! pass over the records, in order; nothing is kept of a record that is not needed. It reads no database
 //! and writes nothing: what is to be appended is handed back.
 
+mod cards;
 mod repair;
 mod step;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use self::cards::Cards;
 use self::repair::Left;
 use self::step::OpenStep;
 use super::flow::Flow;
 use crate::event::{Event, Role, ThoughtLevel, UsageReport};
-use crate::ids::{IdSource, MessageId, PromptId};
+use crate::ids::{CallId, IdSource, MessageId, PromptId};
 use crate::known::Known;
 use crate::permission::{Mode, Rule};
 use crate::store::{Entry, Opened, Record, TitleBy};
-use crate::transcript::{self, Content, Over, Prompt, Reply, Spent, Transcript, Turn, Usage};
+use crate::tasks::Past;
+use crate::transcript::{
+    self, Author, Content, Over, Prompt, Reply, Spent, Transcript, Turn, Usage,
+};
 
 /// What a session goes on from. The default is a new one.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -34,6 +39,15 @@ pub struct Restored {
     /// The last one.
     pub opened: Option<Opened>,
     pub sums: Sums,
+    /// Reports of tasks that the model has not been given, in the order in which they came.
+    pub inbox: Vec<Prompt>,
+    /// The tasks whose reports are in the journal, given or not; not those of a session that this one is a
+    /// copy of.
+    pub reported: BTreeSet<u64>,
+    /// What is known of numbers of tasks, also from before the session was copied.
+    pub past: Past,
+    /// Cards, and calls that tasks asked for, that are not final: a replay shows them as interrupted.
+    pub open_cards: BTreeSet<CallId>,
 }
 
 /// The settings that the session had last.
@@ -74,6 +88,15 @@ pub struct Restorer {
     step: Option<OpenStep>,
     left: Left,
     flow: Flow,
+    /// Tasks whose reports an outcome gave, perhaps before they came.
+    gave: BTreeSet<u64>,
+    cards: Cards,
+    /// What becomes of the cards by the end of the journal, where that was read before.
+    foreseen: Cards,
+    /// How cards that are open then are shown; absent where they stay open.
+    cards_left: Option<Left>,
+    /// Tasks whose cards stay open in any case.
+    live: BTreeSet<u64>,
 }
 
 /// What comes of a whole journal.
@@ -104,6 +127,39 @@ impl Restorer {
             step: None,
             left: Left::Ended,
             flow: Flow::default(),
+            gave: BTreeSet::new(),
+            cards: Cards::default(),
+            foreseen: Cards::default(),
+            cards_left: Some(Left::Ended),
+            live: BTreeSet::new(),
+        }
+    }
+
+    /// For a session that is open in another process: its tasks go on there.
+    #[must_use]
+    pub fn of_open_session(mut self) -> Self {
+        self.cards_left = None;
+        self
+    }
+
+    /// For a session that is opened anew where it is open: these tasks of it go on.
+    #[must_use]
+    pub fn with_live(mut self, tasks: BTreeSet<u64>) -> Self {
+        self.live = tasks;
+        self
+    }
+
+    /// Takes a record that `Store::card_batches` gives, before all records are taken: a card is shown once,
+    /// where it came to be, and as it is at the end. Only who shows the session needs it.
+    pub fn foresee(&mut self, entry: &Entry) {
+        match entry.record() {
+            Some(Record::Opened(opened)) => {
+                self.foreseen.opened(&opened);
+            }
+            Some(Record::Card { card }) => {
+                self.foreseen.take(card);
+            }
+            Some(_) | None => {}
         }
     }
 
@@ -128,6 +184,7 @@ impl Restorer {
             self.apply(record.clone(), &mut events);
         }
         events.extend(self.restored.summary());
+        self.restored.open_cards = self.cards.open();
         Finished { restored: self.restored, events, repairs }
     }
 
@@ -177,9 +234,12 @@ impl Restorer {
                 }
             }
             Record::Saw { files } => restored.seen.extend(files),
-            Record::Outcome { call, outcome, shown } => {
+            Record::Outcome { call, outcome, shown, gave } => {
                 if let Some(step) = &mut self.step {
-                    step.settled(&call, outcome, shown);
+                    if step.settled(&call, outcome, shown) {
+                        restored.inbox.retain(|report| !is_of(report, &gave));
+                        self.gave.extend(gave);
+                    }
                     if step.is_settled() {
                         self.close_step(events);
                     }
@@ -189,17 +249,40 @@ impl Restorer {
                 events.push(Event::Said { message, role: Role::Agent, content });
             }
             Record::Plan { entries } => events.push(Event::Plan(entries)),
+            Record::Card { card } => {
+                let id = card.id.clone();
+                let number = cards::number(&id);
+                self.numbered(number);
+                let lives = number.is_some_and(|number| self.live.contains(&number));
+                let left = self.cards_left.filter(|_| !lives);
+                if self.cards.take(card) {
+                    let shown = self.foreseen.shown(&id, left);
+                    let shown = shown.or_else(|| self.cards.shown(&id, left));
+                    events.extend(shown.map(Event::Call));
+                }
+            }
+            Record::Report { report } => self.reported(report),
             Record::End { over } => self.ended(over, events),
         }
     }
 
     fn opened(&mut self, opened: Opened) {
-        let before = self.restored.opened.as_ref().and_then(|opened| opened.forked_from.as_ref());
-        if opened.forked_from.is_some() && opened.forked_from.as_ref() != before {
-            // What is open now goes on in the session that this one is a copy of.
+        if self.cards.opened(&opened) {
+            // What is open now goes on in the session that this one is a copy of. So do its tasks; the
+            // reports that came stay.
+            let past = &mut self.restored.past;
+            past.copied = opened.forked_from.clone().map(|from| (from, past.highest));
             self.left = Left::Copied;
+            self.restored.reported.clear();
+            self.gave.clear();
         }
         self.restored.opened = Some(opened);
+    }
+
+    /// A task of this number was spoken of.
+    fn numbered(&mut self, number: Option<u64>) {
+        let past = &mut self.restored.past;
+        past.highest = past.highest.max(number.unwrap_or_default());
     }
 
     /// Prompts are shown when they arrive, whatever becomes of them.
@@ -211,18 +294,34 @@ impl Restorer {
         self.waiting.push(prompt);
     }
 
+    /// Each task reports once; what a call gave does not come again.
+    fn reported(&mut self, report: Prompt) {
+        let Author::Task(task) = report.from else { return };
+        self.numbered(Some(task));
+        if self.restored.reported.insert(task) && !self.gave.contains(&task) {
+            self.restored.inbox.push(report);
+        }
+    }
+
     fn take_waiting(&mut self, message: &MessageId) -> Option<Prompt> {
         let at = self.waiting.iter().position(|prompt| prompt.message == *message)?;
         Some(self.waiting.remove(at))
     }
 
+    fn take_report(&mut self, message: &MessageId) -> Option<Prompt> {
+        let inbox = &mut self.restored.inbox;
+        let at = inbox.iter().position(|report| report.message == *message)?;
+        Some(inbox.remove(at))
+    }
+
     /// The prompt that the model saw. One that cannot be read, of a newer Talaria, has a note in its place:
     /// the conversation around it stays.
     fn taken(&mut self, message: MessageId, events: &mut Vec<Event>) -> Prompt {
-        self.take_waiting(&message).unwrap_or_else(|| {
+        let known = self.take_waiting(&message).or_else(|| self.take_report(&message));
+        known.unwrap_or_else(|| {
             let note = "[A prompt was here that this version of Talaria cannot read.]";
             let content = vec![Content::text(note)];
-            let prompt = Prompt { id: PromptId::default(), message, content };
+            let prompt = Prompt { id: PromptId::default(), message, content, from: Author::User };
             events.extend(shown_prompt(&prompt));
             prompt
         })
@@ -357,6 +456,10 @@ impl Sums {
         let Filled { used, size } = self.filled?;
         Some(UsageReport { used, size, cost: self.cost })
     }
+}
+
+fn is_of(report: &Prompt, tasks: &[u64]) -> bool {
+    matches!(report.from, Author::Task(task) if tasks.contains(&task))
 }
 
 fn shown_prompt(prompt: &Prompt) -> impl Iterator<Item = Event> {

@@ -1,10 +1,11 @@
 //! The rules of a session: which prompt runs when, what a cancel ends, one open question at a time,
-//! what "always" covers, and what is written down before it is told. Synchronous, without I/O, clock or
+//! what "always" covers, when reports of tasks reach the model, and what is written down before it is told. Synchronous, without I/O, clock or
 //! ids of its own.
 
 mod saving;
 mod settings;
 mod step;
+mod tasks;
 mod turns;
 
 use std::collections::{HashMap, VecDeque};
@@ -12,8 +13,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use self::saving::Saving;
+use self::tasks::{Commands, Reports};
 use self::turns::{Running, Stop};
-use super::commands;
+use super::commands::{self, TaskCommand};
 use super::flow::Flow;
 use super::ledger::Ledger;
 use super::questions::{Asker, Questions};
@@ -24,16 +26,16 @@ use crate::event::{Event, Question, Role, Settings};
 use crate::fault::{Fault, Kind};
 use crate::ids::{CallId, IdSource, MessageId, PromptId};
 use crate::known::Known;
-use crate::permission::{Answer, Rule};
+use crate::permission::{Answer, Mode, Rule};
 use crate::store::{Durability, Record, TitleBy, Trouble};
-use crate::transcript::{Content, End, Entry, Prompt, Transcript, Turn};
+use crate::tasks::TaskSaid;
+use crate::transcript::{Author, Content, End, Entry, Prompt, Text, Transcript, Turn, Usage};
 use crate::turn::{Go, TurnSaid};
 
 /// Prompts that may wait at once.
 const MAX_WAITING: usize = 32;
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "inputs are handled one at a time, never kept")]
 pub(super) enum Input {
     /// The client knows the session now.
     Opened,
@@ -60,6 +62,14 @@ pub(super) enum Input {
         why: Fault,
     },
     Turn(TurnSaid),
+    Task(TaskSaid),
+    /// The process ends, and the tasks with it; they can go on later.
+    TasksStopped,
+    /// A command of tasks has been carried out: the words of its answer.
+    CommandDone {
+        prompt: PromptId,
+        text: String,
+    },
     /// The user names the session.
     SetTitle(String),
     /// What keeps the session from being saved now.
@@ -68,6 +78,11 @@ pub(super) enum Input {
     AnswerWaits,
     /// Something else that the user should be told of the store, once in the process.
     Notice(Fault),
+    /// What the parent of a child has now: the mode, as far as the child may have it, and the rules.
+    Inherited {
+        mode: Mode,
+        rules: Arc<[Rule]>,
+    },
     /// End as soon as nothing runs or waits.
     HandOver,
     /// Do not, after all.
@@ -88,21 +103,45 @@ pub(super) enum Effect {
     ReplySet(Result<Settings, Fault>),
     /// Answers the `SetTitle` that is handled now: the title as it is kept.
     ReplyTitle(Result<String, Fault>),
+    /// Of a child: these prompts are in the request that is sent now.
+    Delivered(Vec<PromptId>),
+    /// Of a child: a reply of the model is whole.
+    Replied {
+        text: Text,
+        usage: Usage,
+        cost: Option<f64>,
+    },
     Ask(Question),
     Withdraw(CallId),
     /// Let a call go on when all that was appended is written and all that was said is told.
     LetGo(Go),
-    /// Start a turn on this prompt; the history is the transcript without it.
+    /// Start a turn on this prompt; the history is the transcript without it. Its first request carries
+    /// `steered`, the reports that wait.
     StartTurn {
         prompt: Prompt,
         history: Vec<Arc<Turn>>,
+        steered: Vec<Prompt>,
     },
     Steer(Prompt),
     AnswerTurn {
         call: CallId,
         answer: Answer,
     },
+    AnswerTask {
+        call: CallId,
+        answer: Answer,
+    },
     CancelTurn,
+    /// From now on tasks may say something.
+    AttachTasks,
+    /// Carry out a command of tasks, and say `CommandDone`.
+    TaskCommand {
+        prompt: PromptId,
+        message: MessageId,
+        command: TaskCommand,
+    },
+    /// Nobody waits for it any more.
+    EndCommand(PromptId),
     /// Settings that a running turn must know changed.
     Publish,
     /// Say `Settle` a moment from now.
@@ -126,20 +165,40 @@ pub(super) struct Initial {
     pub(super) version: &'static str,
     /// The client was shown what the session goes on from.
     pub(super) is_shown: bool,
+    /// It may have background tasks.
+    pub(super) has_tasks: bool,
     /// What the user should be told with the first turn.
     pub(super) notice: Option<Fault>,
+    /// It does a task: no user types here, and no client looks on.
+    pub(super) is_child: bool,
 }
 
+/// Who hears what a session says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hearer {
+    Client,
+    Task,
+}
+
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, and none excludes another"
+)]
 pub(super) struct SessionState {
+    hearer: Hearer,
     ids: IdSource,
     busy: Busy,
     version: &'static str,
     settings: Settings,
+    has_tasks: bool,
     transcript: Transcript,
     seen: HashMap<PathBuf, Known>,
     running: Option<Running>,
     queue: VecDeque<Prompt>,
     questions: Questions,
+    reports: Reports,
+    /// Commands of tasks that are being carried out.
+    commands: Commands,
     cancelled_upto: PromptId,
     ledger: Ledger,
     title: Option<(String, TitleBy)>,
@@ -156,15 +215,19 @@ impl SessionState {
     pub(super) fn new(initial: Initial, restored: Restored, ids: IdSource) -> Self {
         let unshown = if initial.is_shown { Vec::new() } else { restored.summary() };
         Self {
+            hearer: if initial.is_child { Hearer::Task } else { Hearer::Client },
             ids,
             busy: initial.busy,
             version: initial.version,
             settings: initial.settings,
+            has_tasks: initial.has_tasks,
             transcript: restored.transcript,
             seen: restored.seen,
             running: None,
             queue: VecDeque::new(),
-            questions: Questions::with_rules(restored.rules),
+            questions: Questions::new(restored.rules, restored.open_cards),
+            reports: Reports::new(restored.inbox, restored.reported),
+            commands: Commands::new(),
             cancelled_upto: PromptId(0),
             ledger: Ledger::of(restored.sums),
             title: restored.title,
@@ -175,6 +238,10 @@ impl SessionState {
             handing_over: false,
             closing: false,
         }
+    }
+
+    fn is_child(&self) -> bool {
+        self.hearer == Hearer::Task
     }
 
     pub(super) fn settings(&self) -> &Settings {
@@ -201,6 +268,10 @@ impl SessionState {
             title: self.title.clone(),
             opened: None,
             sums: self.ledger.sums().clone(),
+            inbox: self.reports.pending(),
+            reported: self.reports.known().clone(),
+            past: crate::tasks::Past::default(),
+            open_cards: std::collections::BTreeSet::new(),
         }
     }
 
@@ -228,10 +299,14 @@ impl SessionState {
             Input::Set(setting) => self.set_and_reply(setting, &mut effects),
             Input::ModelRefused { kept, why } => self.model_refused(kept, &why, &mut effects),
             Input::Turn(said) => self.turn_said(said, &mut effects),
+            Input::Task(said) => self.task_said(said, &mut effects),
+            Input::CommandDone { prompt, text } => self.command_done(prompt, text, &mut effects),
             Input::SetTitle(title) => self.set_title(&title, &mut effects),
             Input::Store(trouble) => self.store_says(trouble, &mut effects),
             Input::Notice(notice) => self.notice(notice, &mut effects),
             Input::AnswerWaits => self.tell_of_trouble(&mut effects),
+            Input::Inherited { mode, rules } => self.inherit(mode, &rules, &mut effects),
+            Input::TasksStopped => self.questions.tasks_stopped(&mut effects),
             Input::HandOver => {
                 self.handing_over = true;
                 self.close_if_handed_over(&mut effects);
@@ -246,7 +321,11 @@ impl SessionState {
     fn settle(&mut self, effects: &mut Vec<Effect>) {
         if !self.settled {
             self.settled = true;
-            effects.push(Effect::Tell(Event::Commands(commands::COMMANDS.to_vec())));
+            effects.push(Effect::AttachTasks);
+            if self.is_child() {
+                return self.unshown.clear();
+            }
+            effects.push(Effect::Tell(Event::Commands(commands::list(self.has_tasks))));
             effects.extend(self.unshown.drain(..).map(Effect::Tell));
         }
     }
@@ -254,7 +333,7 @@ impl SessionState {
     fn prompt(&mut self, id: PromptId, content: Vec<Content>, effects: &mut Vec<Effect>) {
         self.settle(effects);
         self.flow.interrupt();
-        let prompt = Prompt { id, message: self.ids.message(), content };
+        let prompt = Prompt { id, message: self.ids.message(), content, from: Author::User };
         if self.closing || id <= self.cancelled_upto {
             effects.push(Effect::append(Record::Prompt { prompt: prompt.clone() }));
             // Behind the running turn's own answer, so that answers come in the order of prompts.
@@ -267,7 +346,10 @@ impl SessionState {
             effects.push(Effect::Reply { prompt: id, answer: Err(saving::taken_over()) });
             return self.close_if_taken_over(effects);
         }
-        if let Some(command) = commands::parse(&prompt.content) {
+        // What a task is told is the model's text as often as the user's.
+        if !self.is_child()
+            && let Some(command) = commands::parse(&prompt.content)
+        {
             return self.run_command(prompt, command, effects);
         }
         if prompt.content.is_empty() {
@@ -313,6 +395,7 @@ impl SessionState {
     /// Cancels the running turn and what waits of it; prompts that arrived later stay.
     fn cancel(&mut self, upto: PromptId, effects: &mut Vec<Effect>) {
         self.cancelled_upto = self.cancelled_upto.max(upto);
+        self.end_commands(|id| id <= upto, effects);
         let (cancelled, kept): (Vec<Prompt>, Vec<Prompt>) =
             self.queue.drain(..).partition(|prompt| prompt.id <= upto);
         self.queue = kept.into();
@@ -337,11 +420,17 @@ impl SessionState {
             && let Some(prompt) = self.queue.remove(at)
         {
             self.not_delivered(prompt, effects);
+        } else {
+            self.end_commands(|command| command == id, effects);
         }
     }
 
     fn asker(&self) -> Asker {
-        if self.is_cancelling() { Asker::Stopping } else { Asker::Running }
+        match &self.running {
+            None => Asker::Idle,
+            Some(running) if running.stopping.is_some() => Asker::Stopping,
+            Some(_) => Asker::Running,
+        }
     }
 
     /// Says something that the model does not see, and that a replay shows again.
@@ -368,6 +457,11 @@ impl SessionState {
         }
     }
 
+    /// Whether another Talaria has the session now.
+    pub(super) fn is_taken_over(&self) -> bool {
+        self.saving.is_taken_over()
+    }
+
     /// Whether the session ends.
     pub(super) fn is_closing(&self) -> bool {
         self.closing
@@ -383,6 +477,7 @@ impl SessionState {
         for prompt in std::mem::take(&mut self.queue) {
             self.not_delivered(prompt, effects);
         }
+        self.end_commands(|_| true, effects);
         effects.push(Effect::Stop);
     }
 }

@@ -12,15 +12,16 @@ use super::state::{Effect, Initial, Input, SessionState};
 use crate::config::Busy;
 use crate::event::{CallStatus, CallUpdate, Event, Question, Settings, ThoughtLevel};
 use crate::fault::{Fault, Kind};
-use crate::ids::{CallId, IdSource, PromptId};
+use crate::ids::{CallId, IdSource, MessageId, PromptId};
 use crate::permission::{Answer, Grant, Mode};
 use crate::store::{Durability, Record};
-use crate::transcript::{Content, End, Over};
+use crate::transcript::{Author, Content, End, Over, Prompt};
 use crate::turn::{Ended, TurnSaid};
 
 mod actor;
 mod records;
 mod restored;
+mod tasks;
 
 fn state(busy: Busy) -> SessionState {
     resumed(busy, Restored::default(), None)
@@ -33,7 +34,15 @@ fn resumed(busy: Busy, restored: Restored, notice: Option<Fault>) -> SessionStat
         models: vec!["one".to_owned(), "two".to_owned()],
         thought: ThoughtLevel::Auto,
     };
-    let initial = Initial { settings, busy, version: "1.2.3", is_shown: true, notice };
+    let initial = Initial {
+        settings,
+        busy,
+        version: "1.2.3",
+        is_shown: true,
+        has_tasks: true,
+        notice,
+        is_child: false,
+    };
     let mut state = SessionState::new(initial, restored, IdSource::default());
     state.handle(Input::Settle);
     state
@@ -61,8 +70,8 @@ fn answer(call: &str, answer: Answer) -> Input {
     Input::Answer { call: CallId::new(call), answer }
 }
 
-fn delivered(ids: &[u64]) -> Input {
-    Input::Turn(TurnSaid::Delivered(ids.iter().map(|id| PromptId(*id)).collect()))
+fn delivered(messages: Vec<MessageId>) -> Input {
+    Input::Turn(TurnSaid::Delivered(messages))
 }
 
 /// An effect as a line; none for what is written down.
@@ -79,19 +88,39 @@ fn line(effect: &Effect) -> Option<String> {
             format!("settings {} {}", settings.mode, settings.model)
         }
         Effect::Tell(Event::Title(title)) => format!("title {title:?}"),
+        Effect::Tell(Event::Call(CallUpdate { id, title: Some(title), status, .. }))
+            if id.as_str().starts_with("task-") =>
+        {
+            format!("call {id} {title:?} {status:?}")
+        }
         Effect::Tell(Event::Call(update)) => format!("call {} {:?}", update.id, update.status),
         Effect::Tell(event) => format!("tell {event:?}"),
         Effect::Reply { prompt, answer: Ok(end) } => format!("reply {} {end:?}", prompt.0),
         Effect::Reply { prompt, answer: Err(fault) } => format!("reply {} error {fault}", prompt.0),
         Effect::ReplySet(Ok(settings)) => format!("set {} {}", settings.mode, settings.model),
         Effect::ReplySet(Err(fault)) => format!("set error {fault}"),
-        Effect::Ask(question) => format!("ask {}", question.id()),
+        Effect::Ask(question) => match &question.call.title {
+            Some(title) => format!("ask {} {title:?}", question.id()),
+            None => format!("ask {}", question.id()),
+        },
+        Effect::Delivered(prompts) => format!("delivered {prompts:?}"),
+        Effect::Replied { text, usage, cost } => format!("replied {text:?} {usage:?} {cost:?}"),
         Effect::Withdraw(call) => format!("withdraw {call}"),
-        Effect::StartTurn { prompt, history } => {
-            format!("start {} after {} turns", prompt.id.0, history.len())
+        Effect::StartTurn { prompt, history, steered } => {
+            let steered: Vec<&str> = steered.iter().map(|report| report.message.as_str()).collect();
+            let with = if steered.is_empty() { "" } else { " with " };
+            let turns = history.len();
+            format!("start {} after {turns} turns{with}{}", prompt.id.0, steered.join(", "))
+        }
+        Effect::Steer(Prompt { from: Author::Task(task), .. }) => {
+            format!("steer report of t{task}")
         }
         Effect::Steer(prompt) => format!("steer {}", prompt.id.0),
         Effect::AnswerTurn { call, answer } => format!("answer {call} {answer:?}"),
+        Effect::AnswerTask { call, answer } => format!("answer task {call} {answer:?}"),
+        Effect::AttachTasks => "attach".to_owned(),
+        Effect::TaskCommand { prompt, command, .. } => format!("command {} {command:?}", prompt.0),
+        Effect::EndCommand(prompt) => format!("end command {}", prompt.0),
         Effect::CancelTurn => "cancel turn".to_owned(),
         Effect::Publish => "publish".to_owned(),
         Effect::SettleSoon => "settle soon".to_owned(),
@@ -126,6 +155,8 @@ fn line_or_record(effect: &Effect) -> Option<String> {
         Record::Outcome { outcome, shown, .. } => {
             format!(" {} {:?}", shown_line(shown), outcome.text())
         }
+        Record::Card { card } => format!(" {}", shown_line(card)),
+        Record::Report { report } => format!(" {} {:?}", report.message, report.text()),
         Record::Told { message, content } => format!(" {message} {content:?}"),
         Record::Plan { entries } => format!(" {}", entries.len()),
         Record::End { over } => match over {
@@ -189,7 +220,12 @@ fn prompts_run_one_after_the_other() {
 fn a_steered_prompt_is_answered_with_the_turn_that_took_it() {
     check(
         Busy::Steer,
-        vec![prompt(1, "go"), prompt(2, "also"), delivered(&[2]), ended(End::Finished)],
+        vec![
+            prompt(1, "go"),
+            prompt(2, "also"),
+            delivered(vec![MessageId::new("m2")]),
+            ended(End::Finished),
+        ],
         &expect![[r#"
             start 1 after 0 turns
             steer 2
@@ -336,8 +372,8 @@ fn a_cancelled_turn_asks_nothing_more_and_takes_no_decision() {
             cancel turn
             answer c1 Unanswered
 
-            withdraw c2
-            withdraw c3 · title "go" · reply 1 Cancelled
+
+            title "go" · reply 1 Cancelled
             start 2 after 1 turns
             ask c4
         "#]],
@@ -476,7 +512,7 @@ fn happening() -> impl Strategy<Value = Happening> {
 struct Model {
     running: bool,
     cancelling: bool,
-    steered: Vec<u64>,
+    steered: Vec<MessageId>,
     asked: Vec<CallId>,
     open: Option<CallId>,
 }
@@ -515,7 +551,7 @@ proptest! {
                     None => continue,
                 },
                 Happening::Deliver if model.running && !model.cancelling => {
-                    delivered(&std::mem::take(&mut model.steered))
+                    delivered(std::mem::take(&mut model.steered))
                 }
                 Happening::TurnEnds if model.running => {
                     let end = if model.cancelling { End::Cancelled } else { End::Finished };
@@ -534,7 +570,7 @@ proptest! {
                         prop_assert!(!model.running && !stopped);
                         model.running = true;
                     }
-                    Effect::Steer(prompt) => model.steered.push(prompt.id.0),
+                    Effect::Steer(prompt) => model.steered.push(prompt.message),
                     Effect::CancelTurn => {
                         prop_assert!(model.running && !model.cancelling);
                         model.cancelling = true;
@@ -556,7 +592,13 @@ proptest! {
                     | Effect::Tell(_)
                     | Effect::ReplySet(_)
                     | Effect::ReplyTitle(_)
+                    | Effect::Delivered(_)
+                    | Effect::Replied { .. }
                     | Effect::LetGo(_)
+                    | Effect::AnswerTask { .. }
+                    | Effect::AttachTasks
+                    | Effect::TaskCommand { .. }
+                    | Effect::EndCommand(_)
                     | Effect::Publish
                     | Effect::SettleSoon => {}
                 }

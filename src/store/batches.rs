@@ -11,19 +11,28 @@ const MOST: usize = 512;
 /// Text of records that may be held at once, about.
 const BYTES: usize = 2 * 1024 * 1024;
 
+/// Which records of a session are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    All,
+    /// Those that say what becomes of cards.
+    Cards,
+}
+
 /// The records of a session, from the first.
 #[derive(Debug)]
 pub struct Batches {
     store: Store,
     session: SessionId,
+    which: Which,
     after: Seq,
     limit: usize,
     is_end: bool,
 }
 
 impl Batches {
-    pub(super) fn new(store: Store, session: SessionId) -> Self {
-        Self { store, session, after: 0, limit: FIRST, is_end: false }
+    pub(super) fn new(store: Store, session: SessionId, which: Which) -> Self {
+        Self { store, session, which, after: 0, limit: FIRST, is_end: false }
     }
 
     /// The next records, in order; none at the end.
@@ -31,7 +40,8 @@ impl Batches {
         if self.is_end {
             return Ok(Vec::new());
         }
-        let entries = self.store.entries(&self.session, self.after, self.limit).await?;
+        let part = (self.after, self.limit);
+        let entries = self.store.read_entries(&self.session, self.which, part).await?;
         self.is_end = entries.len() < self.limit;
         self.after = entries.last().map_or(self.after, |last| last.seq);
         let bytes: usize = entries.iter().map(|entry| entry.body.len()).sum();

@@ -18,13 +18,15 @@ pub(super) enum Gist {
         cwd: String,
         additional: Option<String>,
         forked: bool,
-        child: bool,
+        parent: Option<String>,
     },
     Title {
         title: String,
         by: TitleBy,
     },
     Prompt,
+    /// A card of a task: a prompt led to it.
+    Card,
     End,
     /// It only counts.
     Other,
@@ -37,10 +39,11 @@ impl Gist {
                 cwd: plain(&opened.cwd),
                 additional: texts(&opened.additional),
                 forked: opened.forked_from.is_some(),
-                child: opened.parent.is_some(),
+                parent: opened.parent.as_ref().map(|parent| parent.as_str().to_owned()),
             },
             Record::Title { title, by } => Self::Title { title: title.clone(), by: *by },
             Record::Prompt { .. } | Record::Aside { .. } => Self::Prompt,
+            Record::Card { .. } => Self::Card,
             Record::End { .. } => Self::End,
             Record::Settings { .. }
             | Record::Turn { .. }
@@ -51,6 +54,7 @@ impl Gist {
             | Record::Begun { .. }
             | Record::Saw { .. }
             | Record::Outcome { .. }
+            | Record::Report { .. }
             | Record::Told { .. }
             | Record::Plan { .. } => Self::Other,
         }
@@ -87,7 +91,8 @@ pub(super) struct Indexed {
     pub(super) updated: Timestamp,
     pub(super) prompts: u64,
     pub(super) records: u64,
-    pub(super) child: bool,
+    /// The session whose task it does.
+    pub(super) parent: Option<String>,
 }
 
 impl Indexed {
@@ -98,14 +103,17 @@ impl Indexed {
         }
         self.records += 1;
         match gist {
-            Gist::Opened { cwd, additional, forked, child } => {
+            Gist::Opened { cwd, additional, forked, parent } => {
                 self.cwd.clone_from(cwd);
                 self.additional.clone_from(additional);
                 if *forked {
                     // What is before it is a copy.
-                    (self.created, self.updated, self.child) = (at, at, *child);
+                    (self.created, self.updated) = (at, at);
                 }
-                self.child |= *child;
+                // A copy does the tasks of nobody, unless it is made for one.
+                if *forked || parent.is_some() {
+                    self.parent.clone_from(parent);
+                }
             }
             Gist::Title { title, by } => {
                 let by_user = *by == TitleBy::User;
@@ -118,17 +126,22 @@ impl Indexed {
                 self.prompts += 1;
                 self.updated = at;
             }
+            Gist::Card => {
+                // A session with a task is more than an empty one.
+                self.prompts = self.prompts.max(1);
+                self.updated = at;
+            }
             Gist::End => self.updated = at,
             Gist::Other => {}
         }
     }
 
     fn is_listed(&self) -> bool {
-        !self.child && (self.prompts > 0 || self.named)
+        self.parent.is_none() && (self.prompts > 0 || self.named)
     }
 }
 
-const COLUMNS: &str = "cwd, additional, title, named, created, updated, prompts, records, child";
+const COLUMNS: &str = "cwd, additional, title, named, created, updated, prompts, records, parent";
 
 /// From `COLUMNS`, the first of which is column `from`.
 fn indexed(row: &Row<'_>, from: usize) -> rusqlite::Result<Indexed> {
@@ -142,7 +155,7 @@ fn indexed(row: &Row<'_>, from: usize) -> rusqlite::Result<Indexed> {
         updated: Timestamp(number(5)?),
         prompts: number(6)?,
         records: number(7)?,
-        child: row.get(from + 8)?,
+        parent: row.get(from + 8)?,
     })
 }
 
@@ -173,7 +186,7 @@ pub(super) fn write(
     database
         .prepare_cached(
             "INSERT OR REPLACE INTO sessions
-             (id, cwd, additional, title, named, created, updated, prompts, records, child, listed)
+             (id, cwd, additional, title, named, created, updated, prompts, records, parent, listed)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?
         .execute(params![
@@ -186,7 +199,7 @@ pub(super) fn write(
             integer(after.updated.0),
             integer(after.prompts),
             integer(after.records),
-            after.child,
+            after.parent,
             after.is_listed(),
         ])?;
     Ok(())

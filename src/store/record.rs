@@ -78,6 +78,19 @@ pub enum Record {
         call: CallId,
         outcome: Outcome,
         shown: CallUpdate,
+        /// Tasks whose reports are in it: the model has been given them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        gave: Vec<u64>,
+    },
+    /// The card of a task, or a call that a task asked for: whole when it came to be, then what changed
+    /// when it became final.
+    Card {
+        card: CallUpdate,
+    },
+    /// A task's report came into the inbox. The model has been given it with the reply that names its
+    /// message, or with the outcome that gave it.
+    Report {
+        report: Prompt,
     },
     /// Something that Talaria told the user; the model does not see it.
     Told {
@@ -141,6 +154,8 @@ impl Record {
             Self::Begun { .. } => "begun",
             Self::Saw { .. } => "saw",
             Self::Outcome { .. } => "outcome",
+            Self::Card { .. } => "card",
+            Self::Report { .. } => "report",
             Self::Told { .. } => "told",
             Self::Plan { .. } => "plan",
             Self::End { .. } => "end",

@@ -1,6 +1,7 @@
 //! What is left of sessions that were deleted: they are gone for everyone when their row in `leases` is,
 //! but the text of a large one takes its time to be overwritten. It goes in slices, one transaction each,
-//! so that no other session waits for more than one.
+//! so that no other session waits for more than one. The sessions of its tasks go with it, before its own
+//! text does; each then is one that was deleted, too, and takes its own along.
 //!
 //! Until the last slice a row of the index says that there is something left: not listed, and with a time
 //! that no session has. What a process leaves that dies meanwhile is found by the next one's sweep.
@@ -8,11 +9,11 @@
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::database::Database;
-use super::migrate;
 use super::place::Place;
 use super::shared::Tuning;
 use super::trouble::Trouble;
 use super::work::Work;
+use super::{migrate, sessions};
 use crate::ids::SessionId;
 
 /// What one transaction removes: at most so many rows, and no more behind so many bytes.
@@ -100,8 +101,8 @@ pub(super) fn mark(database: &Connection, session: &SessionId) -> rusqlite::Resu
     database
         .prepare_cached(
             "INSERT OR REPLACE INTO sessions
-             (id, cwd, additional, title, named, created, updated, prompts, records, child, listed)
-             VALUES (?1, '', NULL, NULL, 0, 0, 0, 0, 0, 0, 0)",
+             (id, cwd, additional, title, named, created, updated, prompts, records, parent, listed)
+             VALUES (?1, '', NULL, NULL, 0, 0, 0, 0, 0, NULL, 0)",
         )?
         .execute([session.as_str()])?;
     Ok(())
@@ -143,16 +144,33 @@ pub(super) fn is_marked(database: &Connection, session: &SessionId) -> rusqlite:
 fn marked(database: &Connection) -> rusqlite::Result<Option<String>> {
     database
         .prepare_cached(
-            "SELECT id FROM sessions WHERE listed = 0 AND updated = 0
+            "SELECT id FROM sessions WHERE listed = 0 AND parent IS NULL AND updated = 0
              AND NOT EXISTS (SELECT 1 FROM leases WHERE session = id) LIMIT 1",
         )?
         .query_row([], |row| row.get(0))
         .optional()
 }
 
+/// Sessions that do tasks of this one, at most `most`.
+fn children(database: &Connection, session: &str, most: usize) -> rusqlite::Result<Vec<SessionId>> {
+    let mut statement =
+        database.prepare_cached("SELECT id FROM sessions WHERE parent = ?1 LIMIT ?2")?;
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let ids = statement.query_map(params![session, most], |row| row.get::<_, String>(0))?;
+    ids.map(|id| id.map(SessionId::new)).collect()
+}
+
 /// The first rows of it; the mark with the last.
 fn remove(database: &Connection, session: &str, slice: Slice) -> rusqlite::Result<()> {
     let mut left = slice;
+    // Once marked, they have no parent any more.
+    for child in children(database, session, slice.rows)? {
+        sessions::remove(database, &child)?;
+        left.rows -= 1;
+    }
+    if left.rows == 0 {
+        return Ok(());
+    }
     for (select, delete) in [
         (
             "SELECT seq, octet_length(body) FROM records WHERE session = ?1 ORDER BY seq LIMIT ?2",

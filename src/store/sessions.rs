@@ -4,6 +4,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::batch::{RecordPlace, insert_record};
+use super::batches::Which;
 use super::body::{self, Body};
 use super::index::{self, Cursor, Gist, Indexed};
 use super::journal::{Given, Seq};
@@ -67,6 +68,7 @@ fn summary_of(id: SessionId, indexed: Indexed, open_in: Option<u32>) -> Summary 
         prompts: indexed.prompts,
         records: indexed.records,
         open_in,
+        parent: indexed.parent.map(SessionId::new),
     }
 }
 
@@ -106,26 +108,32 @@ pub(super) fn list(
 pub(super) fn entries(
     database: &Connection,
     session: &SessionId,
-    after: Seq,
-    limit: usize,
+    which: Which,
+    (after, limit): (Seq, usize),
 ) -> rusqlite::Result<Option<Vec<Entry>>> {
     // Of a deleted session, records may be left.
     if lease::of(database, session)?.is_none() {
         return Ok(None);
     }
-    read(database, session, after, limit).map(Some)
+    read(database, session, which, (after, limit)).map(Some)
 }
 
 fn read(
     database: &Connection,
     session: &SessionId,
-    after: Seq,
-    limit: usize,
+    which: Which,
+    (after, limit): (Seq, usize),
 ) -> rusqlite::Result<Vec<Entry>> {
-    let mut statement = database.prepare_cached(
-        "SELECT seq, at, epoch, kind, version, body, refs FROM records
-         WHERE session = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
-    )?;
+    let mut statement = database.prepare_cached(match which {
+        Which::All => {
+            "SELECT seq, at, epoch, kind, version, body, refs FROM records
+             WHERE session = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3"
+        }
+        Which::Cards => {
+            "SELECT seq, at, epoch, kind, version, body, refs FROM records
+             WHERE session = ?1 AND seq > ?2 AND kind IN ('card', 'opened') ORDER BY seq LIMIT ?3"
+        }
+    })?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = statement.query_map(params![session.as_str(), integer(after), limit], |row| {
         entry(database, session, row)
@@ -197,7 +205,8 @@ pub(super) fn delete(
     Ok(None)
 }
 
-/// Removes a session, whoever has it, so that it is gone for everyone. Its records are left to `remains`.
+/// Removes a session, whoever has it, so that it is gone for everyone. Its records, and the sessions of its
+/// tasks, are left to `remains`.
 pub(super) fn remove(database: &Connection, session: &SessionId) -> rusqlite::Result<()> {
     database
         .prepare_cached("DELETE FROM leases WHERE session = ?1")?

@@ -5,6 +5,7 @@ mod journals;
 mod leases;
 mod lists;
 mod bodies;
+mod children;
 mod examine;
 mod faults;
 mod hazards;

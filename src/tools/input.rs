@@ -108,6 +108,46 @@ impl Fields {
             },
         }
     }
+
+    /// A list of words; a single one counts, and so does a number for a word.
+    pub(super) fn words(&self, names: &[&str]) -> Result<Vec<String>, String> {
+        let Some(value) = self.value(names) else { return Ok(Vec::new()) };
+        let items = match value {
+            Value::Array(items) => items.clone(),
+            Value::String(text) if text.trim_start().starts_with('[') => {
+                serde_json::from_str(text).map_err(|_| expected(names, "a list of words", value))?
+            }
+            Value::String(_)
+            | Value::Number(_)
+            | Value::Null
+            | Value::Bool(_)
+            | Value::Object(_) => {
+                vec![value.clone()]
+            }
+        };
+        let words = items.into_iter().map(|item| match item {
+            Value::String(word) => Ok(word.trim().to_owned()),
+            Value::Number(number) => Ok(number.to_string()),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => {
+                Err(expected(names, "a list of words", value))
+            }
+        });
+        let words: Vec<String> = words.collect::<Result<_, _>>()?;
+        Ok(words.into_iter().filter(|word| !word.is_empty()).collect())
+    }
+
+    /// The fields of an entry of this input, with those of the input that the entry lacks.
+    pub(super) fn with(&self, entry: Map<String, Value>) -> Self {
+        let mut map = self.map.clone();
+        map.extend(entry.into_iter().filter(|(_, value)| !value.is_null()));
+        Self { map }
+    }
+
+    /// The same without these fields.
+    pub(super) fn without(mut self, names: &[&str]) -> Self {
+        self.map.retain(|name, _| !names.contains(&name.as_str()));
+        self
+    }
 }
 
 fn name<'a>(names: &[&'a str]) -> &'a str {

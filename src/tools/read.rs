@@ -21,7 +21,8 @@ use crate::transcript::{Content, Outcome};
 const DEFAULT_LINES: u64 = 2000;
 const LINE_CHARS: usize = 2000;
 const OUTPUT_BYTES: usize = 64 * 1024;
-const IMAGE_LIMIT: u64 = 5 * 1024 * 1024;
+/// The largest picture, in bytes.
+pub(super) const IMAGE_LIMIT: u64 = 5 * 1024 * 1024;
 /// How much of a file is looked at to tell what it is.
 const SNIFFED: u64 = 8 * 1024;
 
@@ -232,7 +233,8 @@ async fn absent(context: &Context, path: &Path, shown: &str) -> String {
     tokio::task::spawn_blocking(look).await.unwrap_or_else(|error| error.to_string())
 }
 
-enum Sniffed {
+/// What a path is.
+pub(super) enum Sniffed {
     /// Not on disk; an editor may still have it.
     Absent,
     Directory,
@@ -250,7 +252,7 @@ enum Sniffed {
 }
 
 /// What is at `path` on disk.
-async fn sniff(path: PathBuf) -> Result<Sniffed, String> {
+pub(super) async fn sniff(path: PathBuf) -> Result<Sniffed, String> {
     let look = move || {
         let Ok(meta) = std::fs::metadata(&path) else { return Sniffed::Absent };
         if meta.is_dir() {
@@ -275,7 +277,7 @@ async fn sniff(path: PathBuf) -> Result<Sniffed, String> {
     tokio::task::spawn_blocking(look).await.map_err(|error| error.to_string())
 }
 
-fn image_kind(head: &[u8]) -> Option<&'static str> {
+pub(super) fn image_kind(head: &[u8]) -> Option<&'static str> {
     if head.starts_with(b"\x89PNG\r\n\x1a\n") {
         Some("image/png")
     } else if head.starts_with(&[0xFF, 0xD8, 0xFF]) {

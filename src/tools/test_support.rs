@@ -42,6 +42,9 @@ impl Desk {
             permitted: None,
             cancel: CancellationToken::new(),
             progress: Progress::new(sender),
+            attention: CancellationToken::new(),
+            tasks: None,
+            place: None,
         };
         Self { context, updates, outer, root, _folder: folder }
     }

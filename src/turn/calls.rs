@@ -35,11 +35,27 @@ enum Progress {
 #[derive(Debug)]
 struct Slot {
     call: Call,
+    kind: ToolKind,
     effect: tools::Effect,
+    /// The cards of the tasks that it starts stand for it.
+    hidden: bool,
+    /// What it would do, once it is judged.
+    title: Option<String>,
     progress: Progress,
 }
 
 impl Slot {
+    /// What a client has to know of a call before anything else of it.
+    fn announcement(&self) -> CallUpdate {
+        CallUpdate {
+            tool: Some(self.call.tool.clone()),
+            title: Some(self.title.clone().unwrap_or_else(|| self.call.tool.clone())),
+            kind: Some(self.kind),
+            hidden: self.hidden,
+            ..CallUpdate::new(self.call.id.clone())
+        }
+    }
+
     fn is_settled(&self) -> bool {
         matches!(self.progress, Progress::Settled(_))
     }
@@ -53,6 +69,7 @@ impl Slot {
 pub(super) struct Calls {
     ids: IdSource,
     toolbox: Toolbox,
+    stopper: Stopper,
     slots: Vec<Slot>,
 }
 
@@ -62,8 +79,8 @@ const DEEPEST_INPUT: usize = 64;
 const RAW_OUTPUT_CHARS: usize = 4_000;
 
 impl Calls {
-    pub(super) fn new(ids: IdSource, toolbox: Toolbox) -> Self {
-        Self { ids, toolbox, slots: Vec::new() }
+    pub(super) fn new(ids: IdSource, toolbox: Toolbox, stopper: Stopper) -> Self {
+        Self { ids, toolbox, stopper, slots: Vec::new() }
     }
 
     pub(super) fn get(&self, id: &CallId) -> Option<&Call> {
@@ -74,17 +91,24 @@ impl Calls {
     pub(super) fn began(&mut self, tool: &str, effects: &mut Vec<Effect>) {
         let id = self.ids.call();
         let found = self.toolbox.get(tool);
-        let kind = found.as_ref().map_or(ToolKind::Other, |tool| tool.kind());
-        let effect = found.as_ref().map_or(tools::Effect::None, |tool| tool.effect());
-        let update = CallUpdate {
-            tool: Some(tool.to_owned()),
-            title: Some(tool.to_owned()),
-            kind: Some(kind),
-            ..CallUpdate::new(id.clone()).with_status(CallStatus::Pending)
+        let slot = Slot {
+            call: Call { id, tool: tool.to_owned(), input: Value::Null, signatures: Vec::new() },
+            kind: found.as_ref().map_or(ToolKind::Other, |tool| tool.kind()),
+            effect: found.as_ref().map_or(tools::Effect::None, |tool| tool.effect()),
+            hidden: found.as_ref().is_some_and(|tool| tool.is_shown_by_cards()),
+            title: None,
+            progress: Progress::Began,
         };
-        effects.push(Effect::Emit(Event::Call(update)));
-        let call = Call { id, tool: tool.to_owned(), input: Value::Null, signatures: Vec::new() };
-        self.slots.push(Slot { call, effect, progress: Progress::Began });
+        if !slot.hidden {
+            let update = slot.announcement().with_status(CallStatus::Pending);
+            effects.push(Effect::Emit(Event::Call(update)));
+        }
+        self.slots.push(slot);
+    }
+
+    /// Whether no client knows the call.
+    pub(super) fn is_hidden(&self, id: &CallId) -> bool {
+        self.slots.iter().any(|slot| slot.call.id == *id && slot.hidden)
     }
 
     /// The reply is whole: these are its calls, those that began first in the same order.
@@ -118,11 +142,13 @@ impl Calls {
                     Some(message)
                 }
             };
-            let update = CallUpdate {
-                input: Some(slot.call.input.clone()),
-                ..CallUpdate::new(slot.call.id.clone())
-            };
-            effects.push(Effect::Emit(Event::Call(update)));
+            if !slot.hidden {
+                let update = CallUpdate {
+                    input: Some(slot.call.input.clone()),
+                    ..CallUpdate::new(slot.call.id.clone())
+                };
+                effects.push(Effect::Emit(Event::Call(update)));
+            }
             if let Some(message) = invalid {
                 settle(slot, Ran::failed(message), effects);
             }
@@ -169,22 +195,36 @@ impl Calls {
         match judged {
             Judged::Invalid(message) => settle(slot, Ran::failed(message), effects),
             Judged::Denied(prepared, reason) => {
-                effects.push(Effect::Described(described(id, &prepared)));
+                effects.push(Effect::Described(described(slot, &prepared)));
                 settle(slot, Ran::new(Outcome::Denied { reason }), effects);
             }
             Judged::Allowed(prepared) => {
-                let update = described(id, &prepared).with_status(CallStatus::InProgress);
+                let update = described(slot, &prepared).with_status(CallStatus::InProgress);
                 effects.push(Effect::Described(update));
                 slot.progress = Progress::Running;
                 effects.push(Effect::Run(id.clone()));
             }
             Judged::Asked(prepared) => {
-                let shown = described(id, &prepared);
+                if std::mem::take(&mut slot.hidden) {
+                    // The dialog needs a call to hang on.
+                    let update = CallUpdate {
+                        input: Some(slot.call.input.clone()),
+                        ..slot.announcement().with_status(CallStatus::Pending)
+                    };
+                    effects.push(Effect::Emit(Event::Call(update)));
+                }
+                let shown = described(slot, &prepared);
                 effects.push(Effect::Described(shown.clone()));
                 slot.progress = Progress::Asking;
                 let kind = self.toolbox.get(&slot.call.tool).map(|tool| tool.kind());
-                let call = CallUpdate { kind, input: Some(slot.call.input.clone()), ..shown }
-                    .with_status(CallStatus::Pending);
+                // Whole: where a task asks, its user has seen nothing of the call.
+                let call = CallUpdate {
+                    tool: Some(slot.call.tool.clone()),
+                    kind,
+                    input: Some(slot.call.input.clone()),
+                    ..shown
+                }
+                .with_status(CallStatus::Pending);
                 effects.push(Effect::Ask(Question { call, grant: prepared.grant }));
             }
         }
@@ -217,6 +257,11 @@ impl Calls {
         }
     }
 
+    pub(super) fn is_running(&self, id: &CallId) -> bool {
+        let slot = self.slots.iter().find(|slot| slot.call.id == *id);
+        slot.is_some_and(|slot| matches!(slot.progress, Progress::Running))
+    }
+
     pub(super) fn ran(&mut self, id: &CallId, ran: Ran, effects: &mut Vec<Effect>) {
         let Some(slot) = self.slots.iter_mut().find(|slot| slot.call.id == *id) else { return };
         if matches!(slot.progress, Progress::Running) {
@@ -233,10 +278,10 @@ impl Calls {
                 Progress::Running => running = true,
                 Progress::Asking => {
                     effects.push(Effect::Withdraw(slot.call.id.clone()));
-                    settle(slot, stopped_before_it_began(), effects);
+                    settle(slot, self.stopper.before_it_began(), effects);
                 }
                 Progress::Began | Progress::Waiting | Progress::Judging => {
-                    settle(slot, stopped_before_it_began(), effects);
+                    settle(slot, self.stopper.before_it_began(), effects);
                 }
             }
         }
@@ -250,6 +295,12 @@ impl Calls {
         for slot in self.slots.drain(..) {
             drop_call(slot, why, effects);
         }
+    }
+
+    /// The same, where the turn is cancelled.
+    pub(super) fn give_up_cancelled(&mut self, effects: &mut Vec<Effect>) {
+        let why = format!("{} before the call was whole", self.stopper.did());
+        self.give_up(&why, effects);
     }
 
     pub(super) fn all_settled(&self) -> bool {
@@ -272,19 +323,39 @@ impl Calls {
     }
 }
 
-/// What became of a call that the end of its turn came before.
-pub(super) fn stopped_before_it_began() -> Ran {
-    Ran::new(Outcome::Cancelled {
-        reason: "the user stopped the turn before this call began".to_owned(),
-    })
+/// Who stops a turn that is cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopper {
+    User,
+    /// The task that the turn is of ends, or its process does.
+    Task,
 }
 
-fn described(id: &CallId, prepared: &Prepared) -> CallUpdate {
+impl Stopper {
+    fn did(self) -> &'static str {
+        match self {
+            Self::User => "the user stopped the turn",
+            Self::Task => "the task was cancelled or interrupted",
+        }
+    }
+
+    /// What became of a call that the end of its turn came before.
+    pub(super) fn before_it_began(self) -> Ran {
+        let reason = format!("{} before this call began", self.did());
+        Ran::new(Outcome::Cancelled { reason })
+    }
+}
+
+fn described(slot: &mut Slot, prepared: &Prepared) -> CallUpdate {
+    slot.title = Some(prepared.title.clone());
+    // Nothing else says what a hidden call is.
+    let so_far =
+        if slot.hidden { slot.announcement() } else { CallUpdate::new(slot.call.id.clone()) };
     CallUpdate {
-        title: Some(prepared.title.clone()),
+        title: slot.title.clone(),
         locations: Some(prepared.locations.clone()),
         content: (!prepared.preview.is_empty()).then(|| prepared.preview.clone()),
-        ..CallUpdate::new(id.clone())
+        ..so_far
     }
 }
 
@@ -297,14 +368,27 @@ fn settle(slot: &mut Slot, mut ran: Ran, effects: &mut Vec<Effect>) {
         effects.push(Effect::Emit(Event::Plan(plan)));
     }
     let outcome = ran.outcome.clone();
-    let shown = final_update(slot.call.id.clone(), ran);
-    effects.push(Effect::Settled { call: slot.call.id.clone(), outcome: outcome.clone(), shown });
+    let gave = std::mem::take(&mut ran.gave);
+    let has_cards = ran.has_cards || matches!(outcome, Outcome::Done { .. });
+    let mut shown = final_update(slot.call.id.clone(), ran);
+    if slot.hidden {
+        slot.hidden = has_cards;
+        let CallUpdate { tool, title, kind, hidden, .. } = slot.announcement();
+        let input = Some(slot.call.input.clone());
+        shown = CallUpdate { tool, title, kind, input, hidden, ..shown };
+    }
+    effects.push(Effect::Settled {
+        call: slot.call.id.clone(),
+        outcome: outcome.clone(),
+        shown,
+        gave,
+    });
     slot.progress = Progress::Settled(outcome);
 }
 
 /// Closes a call that is no part of a whole reply: clients saw it begin, the transcript does not have it.
 fn drop_call(slot: Slot, why: &str, effects: &mut Vec<Effect>) {
-    if !slot.is_settled() {
+    if !slot.is_settled() && !slot.hidden {
         effects.push(Effect::Emit(Event::Call(final_update(slot.call.id, Ran::failed(why)))));
     }
 }

@@ -3,7 +3,7 @@
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::calls::stopped_before_it_began;
+use super::calls::Stopper;
 use crate::tools::Ran;
 use crate::transcript::Outcome;
 
@@ -31,10 +31,10 @@ impl Go {
 
 impl Gone {
     /// Waits for it; what became of the call if it may not go on.
-    pub async fn wait(self, cancel: &CancellationToken) -> Result<(), Ran> {
+    pub async fn wait(self, cancel: &CancellationToken, stopper: Stopper) -> Result<(), Ran> {
         tokio::select! {
             biased;
-            () = cancel.cancelled() => Err(stopped_before_it_began()),
+            () = cancel.cancelled() => Err(stopper.before_it_began()),
             gone = self.0 => gone.map_err(|_| {
                 let reason = "the turn ended before this call began".to_owned();
                 Ran::new(Outcome::Cancelled { reason })

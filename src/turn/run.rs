@@ -11,7 +11,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-use super::calls::Judged;
+use super::calls::{Judged, Stopper};
 use super::spent::spent;
 use super::state::{Effect, Input, Limits, TurnState, Whole, defect};
 use super::{Ended, Go, Gone, Settings, Start, TurnInput, TurnSaid};
@@ -23,11 +23,12 @@ use crate::ids::CallId;
 use crate::known::Seen;
 use crate::model::catalog::Choice;
 use crate::model::{Delta, Deltas, ModelError, Request};
+use crate::tasks::{By, Caller, Door, Origin, TasksHandle};
 use crate::tools::host::Host;
 use crate::tools::permission::{self, Policy, Verdict};
 use crate::tools::roots::Roots;
-use crate::tools::{self, Context, Prepared, Progress, Ran, Toolbox, Touch};
-use crate::transcript::Outcome;
+use crate::tools::{self, Context, Place, Places, Prepared, Progress, Ran, Toolbox, Touch};
+use crate::transcript::{Author, Outcome};
 
 /// How many deltas of a stream are taken before anything else gets a chance.
 const DELTAS_PER_ROUND: usize = 64;
@@ -43,25 +44,29 @@ pub struct Environment {
     pub host: Arc<dyn Host>,
     pub toolbox: Toolbox,
     pub policy: Arc<Policy>,
+    /// Absent where the session may have no tasks.
+    pub tasks: Option<TasksHandle>,
     /// The same for all requests of the session.
     pub cache_key: String,
     /// Made at the first turn: it reads the project's instruction files.
-    pub system: OnceCell<String>,
+    pub system: OnceCell<Arc<str>>,
 }
 
 impl Environment {
-    async fn system(&self) -> String {
+    async fn system(&self) -> Arc<str> {
         self.system
             .get_or_init(|| async {
                 let roots = self.roots.clone();
+                let toolbox = self.toolbox.clone();
                 let configured = self.config.instructions.clone();
                 let read = tokio::task::spawn_blocking(move || {
                     let instructions = Instructions::read(&roots, configured.as_deref());
-                    context::system_prompt(&roots, &instructions)
+                    context::system_prompt(&roots, &instructions, &toolbox)
                 });
-                read.await.unwrap_or_else(|_| {
-                    context::system_prompt(&self.roots, &Instructions::default())
-                })
+                let system = read.await.unwrap_or_else(|_| {
+                    context::system_prompt(&self.roots, &Instructions::default(), &self.toolbox)
+                });
+                system.into()
             })
             .await
             .clone()
@@ -92,8 +97,16 @@ pub fn spawn(
         max_steps: environment.config.turn.max_iterations.max(1),
         max_tokens: environment.config.turn.max_tokens,
     };
-    let state = TurnState::new(start.prompt, start.ids, environment.toolbox.clone(), limits);
+    let stopper = if start.is_task { Stopper::Task } else { Stopper::User };
+    let state = TurnState::new(
+        (start.prompt, start.steered),
+        start.ids,
+        environment.toolbox.clone(),
+        limits,
+        stopper,
+    );
     let runner = Runner {
+        stopper,
         environment,
         history: start.history,
         settings,
@@ -103,9 +116,12 @@ pub fn spawn(
         jobs: JoinSet::new(),
         job_calls: HashMap::new(),
         permitted: HashMap::new(),
+        places: (Places::default(), HashMap::new()),
         progress: mpsc::channel(PROGRESS_CAPACITY),
         stop_calls: CancellationToken::new(),
         asked: None,
+        origin: start.origin,
+        attention: CancellationToken::new(),
         said: said_end.clone(),
     };
     let token = cancel.clone();
@@ -129,6 +145,7 @@ enum Done {
 }
 
 struct Runner {
+    stopper: Stopper,
     environment: Arc<Environment>,
     history: Vec<Arc<crate::transcript::Turn>>,
     settings: watch::Receiver<Settings>,
@@ -140,14 +157,21 @@ struct Runner {
     job_calls: HashMap<Id, CallId>,
     /// What the calls that may run were judged to touch.
     permitted: HashMap<CallId, Arc<[Touch]>>,
+    /// In which order calls start tasks, and the places of those that do not run yet.
+    places: (Places, HashMap<CallId, Place>),
     progress: (mpsc::Sender<CallUpdate>, mpsc::Receiver<CallUpdate>),
     stop_calls: CancellationToken,
     /// The model of the last request.
     asked: Option<Arc<Choice>>,
+    origin: Origin,
+    /// Fires when a prompt of the user arrives, which the step's calls then keep waiting; a new one for
+    /// each step.
+    attention: CancellationToken,
     said: mpsc::Sender<TurnSaid>,
 }
 
 /// One thing that the loop woke up for.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Woke {
     Cancel,
     Input(TurnInput),
@@ -190,12 +214,17 @@ impl Runner {
                     cancelled = true;
                     self.state.handle(Input::Cancel)
                 }
-                Woke::Input(TurnInput::Steer(prompt)) => self.state.handle(Input::Steered(prompt)),
+                Woke::Input(TurnInput::Steer(prompt)) => {
+                    if prompt.from == Author::User {
+                        self.attention.cancel();
+                    }
+                    self.state.handle(Input::Steered(prompt))
+                }
                 Woke::Input(TurnInput::Answer { call, answer }) => {
                     self.state.handle(Input::Answered { call, answer })
                 }
                 Woke::Progress(update) => {
-                    if self.is_running(&update.id) {
+                    if self.is_running(&update.id) && !self.state.calls().is_hidden(&update.id) {
                         vec![Effect::Emit(Event::Call(update))]
                     } else {
                         Vec::new()
@@ -338,8 +367,9 @@ impl Runner {
                     self.say(TurnSaid::Replied { reply, spent }).await;
                 }
                 Effect::Described(shown) => self.say(TurnSaid::Described(shown)).await,
-                Effect::Settled { call, outcome, shown } => {
-                    self.say(TurnSaid::Settled { call, outcome, shown }).await;
+                Effect::Settled { call, outcome, shown, gave } => {
+                    self.places.1.remove(&call);
+                    self.say(TurnSaid::Settled { call, outcome, shown, gave }).await;
                 }
                 Effect::Told { message, text } => self.say(TurnSaid::Told { message, text }).await,
                 Effect::Step(step) => self.say(TurnSaid::Step(step)).await,
@@ -368,6 +398,8 @@ impl Runner {
     }
 
     async fn request(&mut self) {
+        // What waited is in this request; what comes from now on waits for the next one.
+        self.attention = CancellationToken::new();
         let settings = self.settings.borrow().clone();
         self.asked = Some(settings.choice.clone());
         let items = context::items(
@@ -379,7 +411,7 @@ impl Runner {
         let request = Request {
             model: settings.choice.name.clone(),
             thought: settings.thought,
-            system: self.environment.system().await,
+            system: self.environment.system().await.to_string(),
             tools: self.environment.toolbox.specs(),
             items,
             max_output_tokens: self.environment.config.model.max_output_tokens,
@@ -397,17 +429,32 @@ impl Runner {
             policy: self.environment.policy.clone(),
             permitted: None,
             cancel: self.stop_calls.child_token(),
+            attention: self.attention.clone(),
+            tasks: self.door(call),
+            place: None,
             progress: Progress::new(self.progress.0.clone()),
         }
+    }
+
+    fn door(&self, call: &CallId) -> Option<Door> {
+        let tasks = self.environment.tasks.clone()?;
+        let mode = self.settings.borrow().mode;
+        let origin = self.origin.clone();
+        let caller = Caller { by: By::Model, origin, mode, key: call.to_string() };
+        Some(Door { tasks, caller })
     }
 
     async fn judge(&mut self, id: CallId) {
         let Some(call) = self.state.calls().get(&id).cloned() else { return };
         let Some(tool) = self.environment.toolbox.get(&call.tool) else { return };
         let context = self.context(&id);
+        if tool.is_shown_by_cards() {
+            let place = self.places.0.give();
+            self.places.1.insert(id.clone(), place);
+        }
         let settings = self.settings.clone();
         let policy = self.environment.policy.clone();
-        let judged = id.clone();
+        let (judged, stopper) = (id.clone(), self.stopper);
         let effect = tool.effect();
         // It looks at what it would change, and the client may be asked for that.
         let told = match effect {
@@ -416,7 +463,7 @@ impl Runner {
         };
         let handle = self.jobs.spawn(async move {
             if let Some(told) = told
-                && let Err(never) = told.wait(&context.cancel).await
+                && let Err(never) = told.wait(&context.cancel, stopper).await
             {
                 return Done::Judged(judged, Box::new(Judged::Invalid(never.outcome.text())));
             }
@@ -450,9 +497,11 @@ impl Runner {
                 gone
             }
         };
-        let context = Context { permitted: Some(permitted), ..self.context(&id) };
+        let place = self.places.1.remove(&id);
+        let stopper = self.stopper;
+        let context = Context { permitted: Some(permitted), place, ..self.context(&id) };
         let handle = self.jobs.spawn(async move {
-            let ran = match gone.wait(&context.cancel).await {
+            let ran = match gone.wait(&context.cancel, stopper).await {
                 Ok(()) => tool.run(&call.input, &context).await,
                 Err(never_began) => never_began,
             };

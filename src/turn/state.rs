@@ -1,17 +1,20 @@
 //! The rules of a turn: which call may begin, when the model is asked again, and why the turn ends.
 //! Synchronous, without a clock or I/O: an input goes in, effects come out.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::Ended;
-use super::calls::{Calls, Judged};
+use super::calls::{Calls, Judged, Stopper};
 use crate::event::{CallStatus, CallUpdate, Event, Question, Role};
 use crate::fault::{Fault, Kind};
-use crate::ids::{CallId, IdSource, MessageId, PromptId};
+use crate::ids::{CallId, IdSource, MessageId};
 use crate::model::{Delta, ModelError, Reply, Stop};
 use crate::permission::Answer;
 use crate::tools::{Ran, Toolbox};
-use crate::transcript::{self, Content, End, Outcome, Prompt, Settled, Step, Text, Thought, Usage};
+use crate::transcript::{
+    self, Author, Content, End, Outcome, Prompt, Settled, Step, Text, Thought, Usage,
+};
 
 /// Limits of one turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +57,7 @@ pub(super) enum Effect {
     Run(CallId),
     /// Stop every running call; each still says how it ended.
     StopCalls,
-    Delivered(Vec<PromptId>),
+    Delivered(Vec<MessageId>),
     /// The words of a reply are whole, or broke off.
     Replied(transcript::Reply, Whole),
     /// What a judged call shows.
@@ -63,6 +66,7 @@ pub(super) enum Effect {
         call: CallId,
         outcome: Outcome,
         shown: CallUpdate,
+        gave: Vec<u64>,
     },
     /// Something for the user that the model does not see.
     Told {
@@ -121,6 +125,8 @@ pub(super) struct TurnState {
     prompt: Prompt,
     steps: Vec<Arc<Step>>,
     steering: Vec<Prompt>,
+    /// Tasks whose reports a call of this turn gave.
+    gave: BTreeSet<u64>,
     draft: Draft,
     calls: Calls,
     phase: Phase,
@@ -129,14 +135,21 @@ pub(super) struct TurnState {
 }
 
 impl TurnState {
-    pub(super) fn new(prompt: Prompt, ids: IdSource, toolbox: Toolbox, limits: Limits) -> Self {
+    pub(super) fn new(
+        (prompt, steering): (Prompt, Vec<Prompt>),
+        ids: IdSource,
+        toolbox: Toolbox,
+        limits: Limits,
+        stopper: Stopper,
+    ) -> Self {
         Self {
             limits,
-            calls: Calls::new(ids.clone(), toolbox),
+            calls: Calls::new(ids.clone(), toolbox, stopper),
             ids,
             prompt,
             steps: Vec::new(),
-            steering: Vec::new(),
+            steering,
+            gave: BTreeSet::new(),
             draft: Draft::default(),
             phase: Phase::Streaming,
             cancelled: false,
@@ -179,20 +192,37 @@ impl TurnState {
                 self.advance(&mut effects);
             }
             Input::Ran { call, ran } => {
+                if self.calls.is_running(&call) {
+                    self.gave(&ran.gave);
+                }
                 self.calls.ran(&call, ran, &mut effects);
                 self.advance(&mut effects);
             }
-            Input::Steered(prompt) => self.steering.push(prompt),
+            Input::Steered(prompt) => self.steered_in(prompt),
             Input::Cancel => self.cancel(&mut effects),
         }
         effects
+    }
+
+    /// The model sees each report once: what a call gave it does not come again by itself.
+    fn gave(&mut self, tasks: &[u64]) {
+        self.gave.extend(tasks);
+        let gave = &self.gave;
+        self.steering.retain(|prompt| !is_report_of(gave, prompt));
+    }
+
+    fn steered_in(&mut self, prompt: Prompt) {
+        if !is_report_of(&self.gave, &prompt) {
+            self.steering.push(prompt);
+        }
     }
 
     fn request(&mut self, effects: &mut Vec<Effect>) {
         self.draft = Draft { steered: std::mem::take(&mut self.steering), ..Draft::default() };
         self.phase = Phase::Streaming;
         if !self.draft.steered.is_empty() {
-            let delivered = self.draft.steered.iter().map(|prompt| prompt.id).collect();
+            let delivered =
+                self.draft.steered.iter().map(|prompt| prompt.message.clone()).collect();
             effects.push(Effect::Delivered(delivered));
         }
         effects.push(Effect::Request);
@@ -268,6 +298,10 @@ impl TurnState {
             Some(Stop::Refused) => self.end(End::Refused, effects),
             Some(Stop::MaxTokens) if !had_calls => self.end(End::MaxTokens, effects),
             _ if !had_calls && self.steering.is_empty() => self.end(End::Finished, effects),
+            // The model is done; reports can wait for the next turn.
+            _ if !had_calls && limit.is_some() && self.only_reports_wait() => {
+                self.end(End::Finished, effects);
+            }
             _ => match limit {
                 None => self.request(effects),
                 Some(Limit::Steps) => {
@@ -296,6 +330,10 @@ impl TurnState {
         }
     }
 
+    fn only_reports_wait(&self) -> bool {
+        self.steering.iter().all(|prompt| matches!(prompt.from, Author::Task(_)))
+    }
+
     /// Tells the user why the turn ends, in a message of its own that the model does not see.
     fn explain(&self, text: &str, effects: &mut Vec<Effect>) {
         effects.push(Effect::Told { message: self.ids.message(), text: text.to_owned() });
@@ -322,7 +360,7 @@ impl TurnState {
         match self.phase {
             Phase::Streaming => {
                 effects.push(Effect::DropStream);
-                self.calls.give_up("the user stopped the turn before the call was whole", effects);
+                self.calls.give_up_cancelled(effects);
                 self.finish_partial_step(effects);
                 self.end(End::Cancelled, effects);
             }
@@ -371,6 +409,10 @@ impl Limit {
             None
         }
     }
+}
+
+fn is_report_of(tasks: &BTreeSet<u64>, prompt: &Prompt) -> bool {
+    matches!(prompt.from, Author::Task(task) if tasks.contains(&task))
 }
 
 fn said(message: MessageId, role: Role, text: String) -> Effect {

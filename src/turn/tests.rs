@@ -1,24 +1,37 @@
 //! The rules of a turn, without a runtime: inputs go in, effects come out as lines.
 
+mod tasks;
+
 use expect_test::{Expect, expect};
 use serde_json::json;
 
-use super::calls::Judged;
+use super::calls::{Judged, Stopper};
 use super::state::{Effect, Input, Limits, TurnState, Whole};
-use crate::event::{Event, Role};
+use crate::event::{CallUpdate, Event, Role};
 use crate::ids::{CallId, IdSource, MessageId, PromptId};
 use crate::model::{Delta, ModelError, Reply, RequestedCall, Stop};
 use crate::permission::{Answer, Grant};
 use crate::tools::{Prepared, Ran, ToolSettings, Toolbox};
-use crate::transcript::{Content, Outcome, Prompt, Usage};
+use crate::transcript::{Author, Content, Outcome, Prompt, Usage};
 
 fn prompt(id: u64) -> Prompt {
-    Prompt { id: PromptId(id), message: MessageId::new("m"), content: vec![Content::text("text")] }
+    Prompt {
+        id: PromptId(id),
+        message: MessageId::new(format!("m{id}")),
+        content: vec![Content::text("text")],
+        from: Author::User,
+    }
 }
 
 fn turn(max_steps: u32, max_tokens: u64) -> TurnState {
     let toolbox = Toolbox::builtin(&ToolSettings::default());
-    TurnState::new(prompt(1), IdSource::default(), toolbox, Limits { max_steps, max_tokens })
+    TurnState::new(
+        (prompt(1), Vec::new()),
+        IdSource::default(),
+        toolbox,
+        Limits { max_steps, max_tokens },
+        Stopper::User,
+    )
 }
 
 fn text(text: &str) -> Input {
@@ -66,6 +79,10 @@ fn ran(call: &str) -> Input {
     Input::Ran { call: CallId::new(call), ran: Ran::new(Outcome::done("ok")) }
 }
 
+fn hidden(update: &CallUpdate) -> &'static str {
+    if update.hidden { ", hidden" } else { "" }
+}
+
 fn line(effect: &Effect) -> Option<String> {
     Some(match effect {
         Effect::Emit(Event::Said { role, content: Content::Text { text }, .. }) => {
@@ -84,7 +101,10 @@ fn line(effect: &Effect) -> Option<String> {
         Effect::Withdraw(call) => format!("withdraw {call}"),
         Effect::Run(call) => format!("run {call}"),
         Effect::StopCalls => "stop calls".to_owned(),
-        Effect::Delivered(prompts) => format!("delivered {}", prompts.len()),
+        Effect::Delivered(messages) => {
+            let messages: Vec<&str> = messages.iter().map(MessageId::as_str).collect();
+            format!("delivered {}", messages.join(" "))
+        }
         Effect::Replied(reply, whole) => {
             let calls: Vec<String> =
                 reply.calls.iter().map(|call| format!("{} {}", call.id, call.tool)).collect();
@@ -96,11 +116,17 @@ fn line(effect: &Effect) -> Option<String> {
             let whole = if *whole == Whole::Yes { "" } else { ", broken off" };
             format!("replied {:?} [{}]{steered}{whole}", reply.text, calls.join(", "))
         }
-        Effect::Described(update) => match update.status {
-            Some(status) => format!("describe {} {status:?}", update.id),
-            None => format!("describe {}", update.id),
-        },
-        Effect::Settled { call, shown, .. } => format!("{call} settled {:?}", shown.status?),
+        Effect::Described(update) => {
+            let hidden = hidden(update);
+            match update.status {
+                Some(status) => format!("describe {} {status:?}{hidden}", update.id),
+                None => format!("describe {}{hidden}", update.id),
+            }
+        }
+        Effect::Settled { call, shown, gave, .. } => {
+            let gave = if gave.is_empty() { String::new() } else { format!(", gave {gave:?}") };
+            format!("{call} settled {:?}{}{gave}", shown.status?, hidden(shown))
+        }
         Effect::Told { text, .. } => {
             format!("tell {:?}", text.chars().take(30).collect::<String>())
         }
@@ -221,7 +247,7 @@ fn steering_is_seen_before_the_next_request_and_keeps_the_turn_alive() {
             request
             say "So"
 
-            replied "So" [] · step "So" [] · delivered 1 · request
+            replied "So" [] · step "So" [] · delivered m2 · request
             replied "" [] with 1 · step "" [] · end Finished
         "#]],
     );

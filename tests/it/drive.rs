@@ -56,6 +56,20 @@ scripts! {
     set_title
     slash_commands
     steer
+    tasks_allow
+    tasks_cancel_below
+    tasks_cancel_terminal
+    tasks_chat
+    tasks_close
+    tasks_collect_prompt
+    tasks_collect
+    tasks_crash
+    tasks_ends
+    tasks_parent_cancelled
+    tasks_permission
+    tasks_queue
+    tasks_steer
+    tasks_stop
     two_sessions
 }
 

@@ -13,7 +13,7 @@ use talaria::ids::{CallId, MessageId, PromptId};
 use talaria::known::Known;
 use talaria::permission::{Answer, Mode};
 use talaria::store::{Entry, Opened, Record};
-use talaria::transcript::{Call, Content, End, Outcome, Over, Prompt, Reply, Spent, Usage};
+use talaria::transcript::{Author, Call, Content, End, Outcome, Over, Prompt, Reply, Spent, Usage};
 use tempfile::TempDir;
 
 use crate::support::home::Home;
@@ -58,7 +58,12 @@ impl Journal {
 
     fn prompt_of(&mut self, content: Vec<Content>) -> MessageId {
         let message = self.message();
-        let prompt = Prompt { id: PromptId::default(), message: message.clone(), content };
+        let prompt = Prompt {
+            id: PromptId::default(),
+            message: message.clone(),
+            content,
+            from: Author::User,
+        };
         self.add(Record::Prompt { prompt });
         message
     }
@@ -75,8 +80,12 @@ impl Journal {
 
     fn aside(&mut self, text: &str, answer: &str) {
         let (message, answered) = (self.message(), self.message());
-        let prompt =
-            Prompt { id: PromptId::default(), message, content: vec![Content::text(text)] };
+        let prompt = Prompt {
+            id: PromptId::default(),
+            message,
+            content: vec![Content::text(text)],
+            from: Author::User,
+        };
         self.add(Record::Aside { prompt, message: answered, answer: answer.to_owned() });
     }
 
@@ -131,7 +140,7 @@ impl Journal {
         };
         let shown = CallUpdate { content: Some(content), ..CallUpdate::new(call.clone()) }
             .with_status(status);
-        self.add(Record::Outcome { call: call.clone(), outcome, shown });
+        self.add(Record::Outcome { call: call.clone(), outcome, shown, gave: Vec::new() });
     }
 
     fn end(&mut self, end: End) {
@@ -515,7 +524,7 @@ fn a_journal_with_everything_in_it_is_a_script() {
             exported.text
         );
     }
-    assert_eq!((exported.commands, exported.left_out.len()), (1, 2), "{:?}", exported.left_out);
+    assert_eq!((exported.commands, exported.left_out.len()), (1, 3), "{:?}", exported.left_out);
 }
 
 /// Texts of what is special somewhere on their way.
@@ -618,4 +627,26 @@ play_again! {
     slash_commands
     steer
     two_sessions
+}
+
+#[test]
+fn a_call_that_cards_stood_for_is_not_expected() {
+    let mut journal = Journal::new();
+    journal.begin("find it");
+    let call = journal.ask("delegate_task_async", json!({"goal": "Find it"}));
+    let hidden = CallUpdate { hidden: true, ..CallUpdate::new(call.clone()) };
+    journal.add(Record::Call { shown: hidden.clone() });
+    let card = CallUpdate::new(CallId::new("task-t1")).with_status(CallStatus::InProgress);
+    journal.add(Record::Card { card });
+    let outcome = Outcome::done("{\"task_id\": \"t1\"}");
+    journal.add(Record::Outcome { call, outcome, shown: hidden, gave: Vec::new() });
+    journal.say("Started.");
+    journal.add(Record::End { over: Over::Ended { end: End::Finished } });
+    let exported = export("a journal", &journal.entries);
+    assert_eq!(exported.left_out, ["what background tasks did and reported"]);
+    let text = exported.text;
+    assert!(text.contains("call delegate_task_async {\"goal\": \"Find it\"}"), "{text}");
+    assert!(!text.contains("← call") && !text.contains("task-t1"), "{text}");
+    assert!(text.contains("...\n← say \"Started.\"\n= end_turn"), "{text}");
+    syntax::parse("exported", &text).unwrap();
 }

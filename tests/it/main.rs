@@ -14,6 +14,7 @@ mod support;
 
 mod calls;
 mod cancel;
+mod cards;
 mod chat;
 mod drive;
 mod editor_host;
@@ -34,5 +35,6 @@ mod sessions_cli;
 mod steer;
 mod store;
 mod stored;
+mod tasks;
 mod tidy;
 mod transport;

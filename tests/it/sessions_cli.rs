@@ -2,8 +2,13 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
+use talaria::clock::Clock;
+use talaria::ids::{MessageId, PromptId, SessionId};
+use talaria::store::{Durability, Opened, Record, Settings, Store};
+use talaria::transcript::{Author, Content, Prompt};
 
 use crate::support::agent::Agent;
 use crate::support::client::nothing_asked;
@@ -403,4 +408,41 @@ fn a_new_session_is_named_in_the_result() {
     assert_eq!(result["sessionId"], id(&listed(&home)[0]).as_str());
     // Advice is for people.
     assert!(!done(&home, &["run", "hello"]).contains("--continue"));
+}
+
+/// A session that does a task of `parent`.
+fn with_child(home: &Home, parent: &str) -> &'static str {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let folder = database(home).parent().unwrap().to_owned();
+        let (store, _guard) = Store::start(Settings { folder, clock: Clock::real() });
+        let opened = Opened {
+            cwd: home.work(),
+            additional: Vec::new(),
+            version: "1".to_owned(),
+            forked_from: None,
+            parent: Some(SessionId::new(parent)),
+        };
+        let mut journal = store.create(&SessionId::new("child-of-it"), opened, Arc::default());
+        let message = MessageId::new("m1");
+        let content = vec![Content::text("do it")];
+        let prompt = Prompt { id: PromptId(0), message, content, from: Author::User };
+        journal.append(Record::Prompt { prompt }, Durability::Process);
+        assert_eq!(journal.flush().await.trouble, None);
+    });
+    "child-of-it"
+}
+
+#[test]
+fn a_session_of_a_task_is_in_no_list_and_found_by_its_id() {
+    let (home, ids) = with(&["one"]);
+    let child = with_child(&home, &ids[0]);
+    let listed: Vec<String> = listed(&home).iter().map(id).collect();
+    assert_eq!(listed, ids);
+    assert!(done(&home, &["sessions", "show", child]).contains("do it"));
+    assert!(done(&home, &["sessions", "export", child]).contains(&ids[0]));
+    done(&home, &["sessions", "reindex"]);
+    assert!(done(&home, &["sessions", "show", child]).contains("do it"));
+    done(&home, &["sessions", "delete", &ids[0], "--yes"]);
+    refused(&home, &["sessions", "show", child], 1);
 }

@@ -10,3 +10,4 @@ pub mod provider;
 pub mod script;
 pub mod served;
 pub mod stored;
+pub mod tasks;

@@ -4,7 +4,7 @@ use agent_client_protocol::v1::schema as acp;
 
 use crate::event::{
     CallContent, CallStatus, CallUpdate, CommandSpec, Event, PlanEntry, PlanPriority, PlanStatus,
-    Role, Settings, ThoughtLevel, ToolKind,
+    Role, Settings, TaskMark, ThoughtLevel, ToolKind,
 };
 use crate::ids::MessageId;
 use crate::permission::{Answer, Grant, Mode};
@@ -92,7 +92,8 @@ fn call(update: CallUpdate) -> acp::SessionUpdate {
         )
         .locations(locations(update.locations.unwrap_or_default()))
         .raw_input(update.input)
-        .raw_output(update.output);
+        .raw_output(update.output)
+        .meta(update.task.as_ref().map(meta));
     acp::SessionUpdate::ToolCall(created)
 }
 
@@ -108,7 +109,13 @@ pub(in crate::acp) fn call_patch(update: CallUpdate) -> acp::ToolCallUpdate {
         .locations(update.locations.map(locations))
         .raw_input(update.input)
         .raw_output(update.output);
-    acp::ToolCallUpdate::new(update.id.to_string(), fields)
+    acp::ToolCallUpdate::new(update.id.to_string(), fields).meta(update.task.as_ref().map(meta))
+}
+
+/// Our own data is nowhere but under our own key.
+fn meta(task: &TaskMark) -> acp::Meta {
+    let mark = serde_json::json!({ "task": { "id": task.id, "state": task.state } });
+    acp::Meta::from_iter([("talaria".to_owned(), mark)])
 }
 
 fn call_content(content: CallContent) -> acp::ToolCallContent {
@@ -266,4 +273,32 @@ pub(in crate::acp) fn choices(grant: &Grant) -> Vec<acp::PermissionOption> {
             Some(acp::PermissionOption::new(answer.id(), name, kind))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::ids::CallId;
+
+    /// Checklist 86: what is ours is under our key of `_meta`, and nowhere else.
+    #[test]
+    fn the_task_of_a_card_is_in_meta_only() {
+        let task = TaskMark { id: "t1".to_owned(), state: "running".to_owned() };
+        let of_task = CallUpdate { task: Some(task), ..CallUpdate::new(CallId::new("task-t1")) };
+        let card = CallUpdate { tool: Some("delegate_task_async".to_owned()), ..of_task.clone() };
+        let meta = json!({"talaria": {"task": {"id": "t1", "state": "running"}}});
+        let asked = serde_json::to_value(call_patch(of_task.clone())).unwrap();
+        assert_eq!(asked, json!({"toolCallId": "task-t1", "_meta": meta}));
+        for (update, kind) in [(card, "tool_call"), (of_task, "tool_call_update")] {
+            let [update] = &*updates(Event::Call(update)) else { panic!("one update") };
+            let value = serde_json::to_value(update).unwrap();
+            assert_eq!((&value["sessionUpdate"], &value["_meta"]), (&json!(kind), &meta));
+            let rest = value.as_object().unwrap().iter().filter(|(name, _)| *name != "_meta");
+            assert!(rest.clone().all(|(name, _)| !name.contains("task")), "{value}");
+        }
+        let plain = call_patch(CallUpdate::new(CallId::new("c1")));
+        assert_eq!(serde_json::to_value(plain).unwrap(), json!({"toolCallId": "c1"}));
+    }
 }

@@ -132,6 +132,7 @@ mod tests {
             prompts: 1,
             records: 1,
             open_in: None,
+            parent: None,
         }
     }
 

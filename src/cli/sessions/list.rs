@@ -10,6 +10,7 @@ use serde_json::json;
 use super::{Failure, counted, find};
 use crate::clock::{Clock, Timestamp};
 use crate::headless::print::without_control;
+use crate::letters;
 use crate::store::{Store, Summary};
 
 /// So many characters of an id are shown at least.
@@ -136,10 +137,7 @@ pub(super) fn named(session: &Summary) -> String {
 fn title(session: &Summary) -> String {
     let title = session.title.as_deref().unwrap_or("no title");
     let title: String = without_control(title).split_whitespace().collect::<Vec<_>>().join(" ");
-    if title.chars().count() <= TITLE_CHARS {
-        return title;
-    }
-    title.chars().take(TITLE_CHARS - 1).collect::<String>() + "…"
+    letters::cut(&title, TITLE_CHARS)
 }
 
 /// How long ago something was, in one unit.
@@ -177,6 +175,7 @@ mod tests {
             prompts: 1,
             records: 4,
             open_in: None,
+            parent: None,
         }
     }
 

@@ -21,6 +21,19 @@ pub(super) async fn show(
 ) -> Result<(), Failure> {
     let mut screen = Screen { printer: Printer::new(out, format), prompt: None };
     let mut restorer = Restorer::default();
+    if session.open_in.is_some() {
+        restorer = restorer.of_open_session();
+    }
+    let mut cards = store.card_batches(&session.id);
+    loop {
+        let entries = next(&mut cards, &session.id).await?;
+        if entries.is_empty() {
+            break;
+        }
+        for entry in &entries {
+            restorer.foresee(entry);
+        }
+    }
     let mut batches = store.batches(&session.id);
     loop {
         let entries = next(&mut batches, &session.id).await?;

@@ -67,6 +67,9 @@ pub fn export(name: &str, entries: &[Entry]) -> Exported {
     if story.unknown > 0 {
         writer.leave_out(format!("{} records that this version does not know", story.unknown));
     }
+    if story.has_tasks {
+        writer.leave_out("what background tasks did and reported".to_owned());
+    }
     writer.switch(Settings { mode: first_mode, ..writer.settings });
     let acts: Vec<Act> = story.acts;
     for (at, act) in acts.iter().enumerate() {

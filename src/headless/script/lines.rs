@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::super::policy;
+use super::super::{card, policy};
 use crate::permission::Answer;
 
 /// What a line is about; scripts show and hide lines by it.
@@ -13,6 +13,8 @@ pub(crate) enum Kind {
     Think,
     User,
     Call,
+    /// A call that is shown for a background task, and may change at any time.
+    Card,
     /// A change of a call of which the normal form shows nothing, such as its input as it streams.
     Input,
     Plan,
@@ -31,11 +33,12 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Say,
         Self::Think,
         Self::User,
         Self::Call,
+        Self::Card,
         Self::Input,
         Self::Plan,
         Self::Usage,
@@ -52,7 +55,8 @@ impl Kind {
     ];
 
     /// What a script does not see unless it asks for it.
-    pub(crate) const HIDDEN: [Self; 7] = [
+    pub(crate) const HIDDEN: [Self; 8] = [
+        Self::Card,
         Self::Input,
         Self::Usage,
         Self::Title,
@@ -68,6 +72,7 @@ impl Kind {
             Self::Think => "think",
             Self::User => "user",
             Self::Call => "call",
+            Self::Card => "card",
             Self::Input => "input",
             Self::Plan => "plan",
             Self::Usage => "usage",
@@ -171,7 +176,12 @@ pub(crate) fn of_update(update: &Value) -> Line {
         "user_message_chunk" => chunk(Kind::User, update),
         kind @ ("tool_call" | "tool_call_update") => {
             let words = call(update, kind == "tool_call");
-            line(if words.len() > 1 { Kind::Call } else { Kind::Input }, words.join(" "))
+            let kind = match card::mark(update) {
+                _ if words.len() <= 1 => Kind::Input,
+                Some(_) => Kind::Card,
+                None => Kind::Call,
+            };
+            line(kind, words.join(" "))
         }
         "plan" => {
             let entry = |entry: &Value| {

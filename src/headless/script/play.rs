@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::expect;
 use super::expect::Expected;
 use super::failure::Failure;
+use super::pattern::Pattern;
 use super::player::Player;
 use super::syntax::{Action, Script, Statement};
 use super::transcript::Met;
@@ -154,6 +155,9 @@ impl Player<'_> {
                 while self.ending.is_none() && self.pump(line, limit).await? {}
                 tokio::time::sleep_until(limit).await;
             }
+            Action::WaitCard { task, state } => {
+                self.wait_for_card(statement, task, state).await?;
+            }
             Action::ExpectFile { path, text } => {
                 self.world.check_file(line, &self.fill(path), text).await?;
             }
@@ -242,6 +246,35 @@ impl Player<'_> {
             self.must_live(line, &format!("`{}`", pattern.text))?;
             if !self.pump(line, limit).await? && self.ending.is_none() {
                 return Err(self.late(line, &format!("`{}`", pattern.text)));
+            }
+        }
+    }
+
+    /// Lets the agent speak until the card of a task is as it is wanted, which it may be already.
+    async fn wait_for_card(
+        &mut self,
+        statement: &Statement,
+        task: &str,
+        state: &Pattern,
+    ) -> Result<(), Failure> {
+        let line = statement.line;
+        let awaited = format!("`{}` of the card of `{task}`", state.text);
+        let limit = self.limit();
+        loop {
+            let card = self.transcript.card(statement.session, task);
+            if let Some(card) = card
+                && state.matches(&card.state, &card.shown, &mut self.captures)
+            {
+                return Ok(());
+            }
+            let now = card.map_or_else(
+                || "there is none".to_owned(),
+                |card| format!("it is `{}`: {}", card.state, card.shown),
+            );
+            self.must_live(line, &awaited)?;
+            if !self.pump(line, limit).await? && self.ending.is_none() {
+                let late = self.late(line, &awaited);
+                return Err(Failure { message: format!("{}; {now}", late.message), ..late });
             }
         }
     }

@@ -65,6 +65,11 @@ pub(crate) enum Action {
     Talk(Talk),
     Touch(String),
     Wait(Duration),
+    /// Until the task's card is like that.
+    WaitCard {
+        task: String,
+        state: Pattern,
+    },
     Deadline(Duration),
     ExpectExit(i32),
     /// Wait for the agent's end and start another one in the same place.
@@ -227,7 +232,7 @@ fn action(line: &str, body: Option<String>) -> Result<Action, String> {
             Ok(Action::Env { name: name.to_owned(), value: value.to_owned() })
         }
         "touch" => Ok(Action::Touch(word(verb, rest)?)),
-        "wait" => duration(rest).map(Action::Wait),
+        "wait" => wait(rest),
         "deadline" => duration(rest).map(Action::Deadline),
         "expect-exit" => {
             rest.parse().map(Action::ExpectExit).map_err(|_| format!("`{rest}` is no exit code"))
@@ -240,6 +245,14 @@ fn action(line: &str, body: Option<String>) -> Result<Action, String> {
         "expect" => bare(Action::Expect(Vec::new())),
         _ => talk(verb, rest).map(Action::Talk),
     }
+}
+
+/// `wait 100ms`, or `wait card TASK STATE [{…}]`.
+fn wait(rest: &str) -> Result<Action, String> {
+    let Some(card) = rest.strip_prefix("card ") else { return duration(rest).map(Action::Wait) };
+    let (task, state) =
+        card.trim().split_once(' ').ok_or("`wait card` needs a task and a state")?;
+    Ok(Action::WaitCard { task: task.to_owned(), state: Pattern::new(state) })
 }
 
 /// `file PATH <<END`, or `file PATH "text"` for a text that a block cannot hold. A path with spaces is in

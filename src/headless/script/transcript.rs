@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::lines;
 use super::lines::{Kind, Line};
 use super::pattern::{Captures, Pattern};
+use crate::headless::card;
 use crate::headless::seen::{RequestId, RpcError, Seen};
 
 /// How a request of the script appears when its answer comes.
@@ -39,6 +40,15 @@ struct Stream {
     pinned: Option<(usize, Pattern, usize)>,
 }
 
+/// The card of a task.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Card {
+    /// The task's, such as `running`.
+    pub(crate) state: String,
+    /// What was told of it, the newest of each field.
+    pub(crate) shown: Value,
+}
+
 /// Everything that came, by session.
 #[derive(Debug)]
 pub(crate) struct Transcript {
@@ -50,6 +60,8 @@ pub(crate) struct Transcript {
     /// What is replaced in every text, longest first.
     names: Vec<(String, String)>,
     log: Vec<String>,
+    /// The cards of tasks as they are now, by session and task.
+    cards: HashMap<(usize, String), Card>,
     outgrown: Option<(usize, String)>,
 }
 
@@ -64,6 +76,7 @@ impl Transcript {
             results: HashMap::new(),
             names,
             log: Vec::new(),
+            cards: HashMap::new(),
             outgrown: None,
         }
     }
@@ -119,8 +132,10 @@ impl Transcript {
     pub(crate) fn add(&mut self, seen: &Seen) {
         match seen {
             Seen::Update { session, update } => {
-                let line = lines::of_update(&self.normal(update));
-                self.push(self.number(session), line);
+                let update = self.normal(update);
+                let number = self.number(session);
+                self.follow_card(number, &update);
+                self.push(number, lines::of_update(&update));
             }
             Seen::Notified { method, params } => {
                 let line = lines::of_notification(method, &self.normal(params));
@@ -138,6 +153,25 @@ impl Transcript {
                 self.log.push(format!("the agent ended: {}", ending.description));
             }
         }
+    }
+
+    fn follow_card(&mut self, session: usize, update: &Value) {
+        let Some(mark) = card::mark(update).filter(|mark| mark.is_card) else { return };
+        let card = self.cards.entry((session, mark.task.to_owned())).or_default();
+        mark.state.clone_into(&mut card.state);
+        // A task that goes on has another card.
+        if card.shown.get("toolCallId") != update.get("toolCallId") {
+            card.shown = Value::Null;
+        }
+        match (&mut card.shown, update) {
+            (Value::Object(shown), Value::Object(update)) => shown.extend(update.clone()),
+            (shown, update) => shown.clone_from(update),
+        }
+    }
+
+    /// The card of a task as it is now.
+    pub(crate) fn card(&self, session: usize, task: &str) -> Option<&Card> {
+        self.cards.get(&(session, task.to_owned()))
     }
 
     fn answered(&mut self, request: &RequestId, method: &str, result: &Result<Value, RpcError>) {
@@ -181,8 +215,9 @@ impl Transcript {
             return;
         }
         // Progress that changes nothing in the normal form is no new line.
-        if stream.lines.last().is_some_and(|last| last.kind == Kind::Call && last.head == line.head)
-        {
+        if stream.lines.last().is_some_and(|last| {
+            matches!(last.kind, Kind::Call | Kind::Card) && last.head == line.head
+        }) {
             return;
         }
         self.log.push(line.text());

@@ -20,6 +20,8 @@ pub(super) enum Reached {
     Asked,
     /// It may change something, and was let go.
     Begun,
+    /// It may have started tasks, whose cards stand for it.
+    Delegated,
 }
 
 impl Left {
@@ -33,7 +35,15 @@ impl Left {
                 "interrupted: Talaria ended while this ran; it may have taken effect, look before \
                  you do it again"
             }
-            (Self::Copied, _) => {
+            (Self::Ended, Reached::Delegated) => {
+                "interrupted: Talaria ended while this ran; tasks that it started can be resumed, \
+                 look at the list of tasks before you start them again"
+            }
+            (Self::Copied, Reached::Delegated) => {
+                "interrupted: this session was copied before this had an outcome; tasks that it \
+                 started go on in the other session"
+            }
+            (Self::Copied, Reached::Asked | Reached::Begun) => {
                 "interrupted: this session was copied before this had an outcome; it may have \
                  taken effect, look before you do it again"
             }

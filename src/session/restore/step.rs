@@ -54,10 +54,10 @@ impl OpenStep {
         }
     }
 
-    pub(super) fn settled(&mut self, id: &CallId, outcome: Outcome, shown: CallUpdate) {
-        if let Some(call) = self.open_call(id) {
-            call.settle(outcome, shown);
-        }
+    /// Whether the call waited for it.
+    pub(super) fn settled(&mut self, id: &CallId, outcome: Outcome, shown: CallUpdate) -> bool {
+        let call = self.open_call(id);
+        call.map(|call| call.settle(outcome, shown)).is_some()
     }
 
     /// One that has an outcome keeps it, and what it shows.
@@ -69,8 +69,11 @@ impl OpenStep {
     pub(super) fn repairs(&self, left: Left) -> impl Iterator<Item = Record> {
         self.calls.iter().filter(|call| call.outcome.is_none()).map(move |open| {
             let call = open.call.id.clone();
-            let (outcome, shown) = left.outcome(&call, open.reached);
-            Record::Outcome { call, outcome, shown }
+            let reached = if open.shown.hidden { Reached::Delegated } else { open.reached };
+            let (outcome, shown) = left.outcome(&call, reached);
+            // The cards of its tasks say that it was interrupted.
+            let shown = CallUpdate { hidden: open.shown.hidden, ..shown };
+            Record::Outcome { call, outcome, shown, gave: Vec::new() }
         })
     }
 
@@ -80,11 +83,14 @@ impl OpenStep {
         for mut open in calls {
             if open.outcome.is_none() {
                 let (outcome, shown) = repair::unread(&open.call.id);
-                open.settle(outcome, shown);
+                let hidden = open.shown.hidden;
+                open.settle(outcome, CallUpdate { hidden, ..shown });
             }
             let OpenCall { call, shown, outcome, .. } = open;
             let Some(outcome) = outcome else { continue };
-            events.push(Event::Call(in_the_end(&call, &outcome, shown)));
+            if !shown.hidden {
+                events.push(Event::Call(in_the_end(&call, &outcome, shown)));
+            }
             step.calls.push(Settled { call, outcome });
         }
         step
@@ -99,7 +105,7 @@ impl OpenCall {
 }
 
 /// What the newer update says replaces what the older one said.
-fn merge(old: &mut CallUpdate, new: CallUpdate) {
+pub(super) fn merge(old: &mut CallUpdate, new: CallUpdate) {
     let CallUpdate {
         id: _,
         tool,
@@ -122,7 +128,7 @@ fn merge(old: &mut CallUpdate, new: CallUpdate) {
     old.input = input.or(old.input.take());
     old.output = output.or(old.output.take());
     old.task = task.or(old.task.take());
-    old.hidden |= hidden;
+    old.hidden = hidden;
 }
 
 /// The one update that says all of a call.

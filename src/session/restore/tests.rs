@@ -1,5 +1,6 @@
 //! Journals, whole and broken, and what comes of them.
 
+mod cards;
 mod fixture;
 mod properties;
 
@@ -13,7 +14,7 @@ use crate::ids::{CallId, MessageId, PromptId};
 use crate::permission::{Answer, Grant, Rule};
 use crate::store::{Entry, Opened, Record, TitleBy};
 use crate::transcript::{
-    Call, Content, End, Outcome, Over, Prompt, Reply, Spent, Transcript, Usage,
+    Author, Call, Content, End, Outcome, Over, Prompt, Reply, Spent, Transcript, Usage,
 };
 
 fn entry(record: &Record) -> Entry {
@@ -30,6 +31,9 @@ fn entry(record: &Record) -> Entry {
 /// A journal, read in the second opening.
 fn read(entries: &[Entry]) -> (Vec<Event>, Finished) {
     let mut restorer = Restorer::new(2);
+    for entry in entries {
+        restorer.foresee(entry);
+    }
     let mut events: Vec<Event> = entries.iter().flat_map(|entry| restorer.take(entry)).collect();
     let mut finished = restorer.finish();
     events.append(&mut finished.events);
@@ -55,8 +59,21 @@ fn line(event: &Event) -> String {
         }
         Event::Call(update) => {
             let CallUpdate {
-                id, tool, title, kind, status, content, locations, input, output, ..
+                id,
+                tool,
+                title,
+                kind,
+                status,
+                content,
+                locations,
+                input,
+                output,
+                task,
+                hidden,
             } = update;
+            assert!(!hidden);
+            let for_task = task.as_ref().map(|task| format!(" for {} {}", task.id, task.state));
+            let for_task = for_task.unwrap_or_default();
             assert!(tool.is_some() && status.is_some_and(CallStatus::is_final));
             let content: Vec<String> = content
                 .iter()
@@ -73,6 +90,7 @@ fn line(event: &Event) -> String {
                 locations.as_deref().unwrap_or_default().len()
             )
             .replace("Some(", "(")
+                + &for_task
         }
         Event::Plan(entries) => format!("plan of {}", entries.len()),
         Event::Usage(usage) => format!("usage {usage:?}"),
@@ -105,7 +123,7 @@ fn message(id: &str) -> MessageId {
 
 fn prompt(id: &str) -> Prompt {
     let content = vec![Content::text(format!("prompt {id}"))];
-    Prompt { id: PromptId::default(), message: message(id), content }
+    Prompt { id: PromptId::default(), message: message(id), content, from: Author::User }
 }
 
 fn arrives(id: &str) -> Record {
@@ -147,7 +165,7 @@ fn begun(id: &str) -> Record {
 fn done(id: &str, text: &str) -> Record {
     let call = CallId::new(id);
     let shown = CallUpdate { output: Some(json!(text)), ..CallUpdate::new(call.clone()) };
-    Record::Outcome { call, outcome: Outcome::done(text), shown }
+    Record::Outcome { call, outcome: Outcome::done(text), shown, gave: Vec::new() }
 }
 
 fn shows(id: &str, content: Vec<CallContent>) -> Record {
@@ -416,7 +434,12 @@ fn the_turn_says_of_what_kind_a_call_is() {
         arrives("m1"),
         turn("m1"),
         reply("m2", &["c1"]),
-        Record::Outcome { call: CallId::new("c1"), outcome: Outcome::done("x"), shown },
+        Record::Outcome {
+            call: CallId::new("c1"),
+            outcome: Outcome::done("x"),
+            shown,
+            gave: Vec::new(),
+        },
     ];
     let (events, _) = restored(&records);
     let kinds: Vec<_> = events

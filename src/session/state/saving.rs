@@ -113,6 +113,10 @@ impl SessionState {
     }
 
     fn tell_apart(&mut self, text: String, effects: &mut Vec<Effect>) {
+        // The root session has the same store, and tells it its user.
+        if self.is_child() {
+            return;
+        }
         let text = self.flow.apart(text, self.running.is_some());
         effects.push(tell(self.ids.message(), text));
     }

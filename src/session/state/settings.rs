@@ -1,9 +1,9 @@
 //! What a user switches in a session, by a client's menu or by a slash command.
 
-use super::{Effect, SessionState, said, saving};
+use super::{Effect, SessionState, saving};
 use crate::event::{Event, Settings, ThoughtLevel};
 use crate::fault::{Fault, Kind};
-use crate::permission::Mode;
+use crate::permission::{Mode, Rule};
 use crate::session::Setting;
 use crate::session::commands::{self, Command};
 use crate::store::Record;
@@ -55,6 +55,16 @@ impl SessionState {
         self.say(format!("The model stays as it was. {}", why.sentence()), effects);
     }
 
+    /// Neither is the child's own choice: nothing of it is written down, and nobody told.
+    pub(super) fn inherit(&mut self, mode: Mode, rules: &[Rule], effects: &mut Vec<Effect>) {
+        let asker = self.asker();
+        let has_new_rules = self.questions.inherit(rules, asker, effects);
+        if has_new_rules || self.settings.mode != mode {
+            self.settings.mode = mode;
+            effects.push(Effect::Publish);
+        }
+    }
+
     fn change(&mut self, settings: Settings, effects: &mut Vec<Effect>) {
         if self.settings != settings {
             self.settings = settings;
@@ -83,7 +93,8 @@ impl SessionState {
     ) {
         let before = self.settings.clone();
         let answer = match command {
-            Command::Help => commands::help(),
+            Command::Help => commands::help(self.has_tasks),
+            Command::Task(command) => return self.run_task_command(prompt, command, effects),
             Command::Version => format!("Talaria {}", self.version),
             Command::Usage => self.ledger.describe(),
             Command::Mode(None) => {
@@ -107,15 +118,7 @@ impl SessionState {
             ),
             Command::Model(Some(name)) => self.switch_model(&name, effects),
         };
-        let message = self.ids.message();
-        effects.push(Effect::append(Record::Aside {
-            prompt: prompt.clone(),
-            message: message.clone(),
-            answer: answer.clone(),
-        }));
-        let said = said(message.clone(), answer.clone());
-        self.flow.follow(&said);
-        effects.push(Effect::Tell(said));
+        let message = self.aside(&prompt, &answer, effects);
         self.publish_since(&before, effects);
         effects.push(Effect::Reply { prompt: prompt.id, answer: Ok(End::Finished) });
         self.transcript.entries.push(Entry::Aside { prompt, message, answer });

@@ -77,9 +77,12 @@ impl SessionState {
             stopping: None,
         });
         effects.push(Effect::append(Record::Turn { prompt: prompt.message.clone() }));
+        self.say_delivered(vec![prompt.id], effects);
         self.choose_title(effects);
         self.tell_of_saving(effects);
-        effects.push(Effect::StartTurn { prompt, history });
+        let steered = self.reports.pending();
+        effects.push(Effect::StartTurn { prompt, history, steered });
+        self.questions.turn_starts(effects);
     }
 
     pub(super) fn stop_turn(&mut self, why: Stop, effects: &mut Vec<Effect>) {
@@ -87,6 +90,7 @@ impl SessionState {
         match running.stopping {
             None => {
                 running.stopping = Some(why);
+                self.questions.turn_stops(effects);
                 effects.push(Effect::CancelTurn);
             }
             // What the user wants decides how the prompts are answered.
@@ -106,13 +110,17 @@ impl SessionState {
                 let asker = self.asker();
                 self.questions.withdraw(&call, asker, effects);
             }
-            TurnSaid::Delivered(prompts) => {
+            TurnSaid::Delivered(messages) => {
                 if let Some(running) = &mut self.running {
-                    let (delivered, kept): (Vec<Prompt>, Vec<Prompt>) =
-                        running.steering.drain(..).partition(|prompt| prompts.contains(&prompt.id));
+                    let (delivered, kept): (Vec<Prompt>, Vec<Prompt>) = running
+                        .steering
+                        .drain(..)
+                        .partition(|prompt| messages.contains(&prompt.message));
                     running.steering = kept.into();
+                    let ids: Vec<PromptId> = delivered.iter().map(|prompt| prompt.id).collect();
+                    running.taken.extend(&ids);
                     running.delivered.extend(delivered);
-                    running.taken.extend(prompts);
+                    self.say_delivered(ids, effects);
                 }
             }
             TurnSaid::Replied { reply, spent } => self.replied(reply, spent, effects),
@@ -121,20 +129,23 @@ impl SessionState {
                     let shown = running.record_of(&shown);
                     effects.push(Effect::append(Record::Call { shown }));
                 }
-                self.pass_on(Event::Call(shown), effects);
+                self.pass_on_call(shown, effects);
             }
             TurnSaid::WhenTold(go) => self.let_go(go, effects),
             TurnSaid::Begin { call, outside, go } => self.let_begin(call, outside, go, effects),
-            TurnSaid::Settled { call, outcome, shown } => {
+            TurnSaid::Settled { call, outcome, shown, gave } => {
                 if let Some(running) = &mut self.running {
                     if let Some(step) = &mut running.step {
                         step.settled(call.clone(), outcome.clone());
                     }
                     let shown = running.record_of(&shown);
-                    effects.push(Effect::append(Record::Outcome { call, outcome, shown }));
+                    self.reports.gave(&gave);
+                    effects.push(Effect::append(Record::Outcome { call, outcome, shown, gave }));
                 }
-                self.pass_on(Event::Call(shown), effects);
+                self.pass_on_call(shown, effects);
             }
+            // It explains to a user why the turn ends, and how to go on.
+            TurnSaid::Told { .. } if self.is_child() => {}
             TurnSaid::Told { message, text } => {
                 // It is the turn's last word.
                 let text = self.flow.apart(text, false);
@@ -164,13 +175,28 @@ impl SessionState {
 
     fn replied(&mut self, reply: Reply, spent: Option<Spent>, effects: &mut Vec<Effect>) {
         if let Some(running) = &mut self.running {
-            let delivered = std::mem::take(&mut running.delivered);
+            let mut delivered = std::mem::take(&mut running.delivered);
+            delivered.extend(self.reports.seen(&reply.steered));
+            let place = |prompt: &Prompt| {
+                reply.steered.iter().position(|message| *message == prompt.message)
+            };
+            delivered.sort_by_key(place);
             running.step = Some(OpenStep::new(reply.clone(), delivered));
         }
-        let usage = spent.as_ref().and_then(|spent| self.ledger.enter(reply.usage, spent));
+        let report = spent.as_ref().and_then(|spent| self.ledger.enter(reply.usage, spent));
+        let (text, usage) = (reply.text.clone(), reply.usage);
+        let cost = spent.as_ref().and_then(|spent| spent.cost);
         effects.push(Effect::append(Record::Reply { reply, spent }));
-        if let Some(usage) = usage {
-            effects.push(Effect::Tell(Event::Usage(usage)));
+        if self.is_child() {
+            effects.push(Effect::Replied { text, usage, cost });
+        } else if let Some(report) = report {
+            effects.push(Effect::Tell(Event::Usage(report)));
+        }
+    }
+
+    fn say_delivered(&self, prompts: Vec<PromptId>, effects: &mut Vec<Effect>) {
+        if self.is_child() {
+            effects.push(Effect::Delivered(prompts));
         }
     }
 
@@ -188,6 +214,12 @@ impl SessionState {
         let durability = if outside { Durability::Power } else { Durability::Process };
         effects.push(Effect::Append(Record::Begun { call }, durability));
         self.let_go(go, effects);
+    }
+
+    fn pass_on_call(&mut self, shown: CallUpdate, effects: &mut Vec<Effect>) {
+        if !shown.hidden {
+            self.pass_on(Event::Call(shown), effects);
+        }
     }
 
     fn pass_on(&mut self, event: Event, effects: &mut Vec<Effect>) {
@@ -226,8 +258,8 @@ impl SessionState {
 
     fn ended(&mut self, ended: Ended, effects: &mut Vec<Effect>) {
         let Some(mut running) = self.running.take() else { return };
+        self.questions.turn_is_over(effects);
         // Only a turn that died leaves something open.
-        self.questions.withdraw_all(effects);
         if let Some(step) = leave_nothing_open(&mut running, effects) {
             self.keep(Arc::new(step));
         }
@@ -281,7 +313,8 @@ impl SessionState {
 
     /// Written down when the turn begins, since a session may be listed whose first turn never ended.
     fn choose_title(&mut self, effects: &mut Vec<Effect>) {
-        if self.title.is_some() {
+        // A child goes by the goal of its task.
+        if self.title.is_some() || self.is_child() {
             return;
         }
         let first = self.transcript.entries.iter().find_map(|entry| match entry {
@@ -328,12 +361,19 @@ fn leave_nothing_open(running: &mut Running, effects: &mut Vec<Effect>) -> Optio
     let failed = |call: CallId| CallUpdate::new(call).with_status(CallStatus::Failed);
     let mut step = running.step.take();
     for call in step.as_ref().map(OpenStep::unsettled).unwrap_or_default() {
-        let shown = running.record_of(&failed(call.clone()));
+        // What no client knows is not shown again either.
+        let hidden = !running.open_calls.contains(&call);
+        let shown = CallUpdate { hidden, ..running.record_of(&failed(call.clone())) };
         let outcome = Outcome::failed("the turn ended because of a defect in Talaria");
         if let Some(step) = &mut step {
             step.settled(call.clone(), outcome.clone());
         }
-        effects.push(Effect::append(Record::Outcome { call: call.clone(), outcome, shown }));
+        effects.push(Effect::append(Record::Outcome {
+            call: call.clone(),
+            outcome,
+            shown,
+            gave: Vec::new(),
+        }));
         if running.open_calls.remove(&call) {
             effects.push(Effect::Tell(Event::Call(failed(call))));
         }

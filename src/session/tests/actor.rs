@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::*;
 use crate::config::{self, Config};
-use crate::event::Role;
+use crate::event::{CallContent, Role, TaskMark};
 use crate::ids::MessageId;
 use crate::model::catalog;
 use crate::model::provider::HttpClient;
@@ -24,7 +24,7 @@ use crate::tools::local::Local;
 use crate::tools::permission::Policy;
 use crate::tools::roots::Roots;
 use crate::tools::{ToolSettings, Toolbox};
-use crate::turn::{Environment, Go};
+use crate::turn::{Environment, Go, Stopper};
 
 /// The client's side: takes as many events as there is room for.
 struct Client {
@@ -55,6 +55,8 @@ impl Outlet for Client {
                 reply(answer);
                 line
             }
+            Outgoing::Delivered(prompts) => format!("delivered {prompts:?}"),
+            Outgoing::Replied { text, .. } => format!("replied {text:?}"),
             Outgoing::Ask(question) => format!("ask {}", question.id()),
             Outgoing::Withdraw(call) => format!("withdraw {call}"),
             Outgoing::Closed(reply) => {
@@ -105,7 +107,8 @@ impl World {
             toolbox: Toolbox::builtin(&ToolSettings::default()),
             policy: Arc::new(Policy::default()),
             cache_key: String::new(),
-            system: OnceCell::new_with(Some("system".to_owned())),
+            system: OnceCell::new_with(Some("system".into())),
+            tasks: None,
         };
         let settings = Settings {
             mode: Mode::Bypass,
@@ -123,6 +126,8 @@ impl World {
             restored,
             is_shown: true,
             notice: None,
+            inherited: None,
+            parent: None,
         };
         let (sender, said) = mpsc::channel(256);
         let room = Arc::new(Semaphore::new(256));
@@ -251,8 +256,10 @@ async fn calls_go_on_in_order_each_behind_its_record_and_what_was_said() {
     // No text is joined across a call that waits.
     outbox.push(2, told("b"));
     outbox.let_go(3, second);
-    let (mut first, mut second) =
-        (Box::pin(first_gone.wait(&cancel)), Box::pin(second_gone.wait(&cancel)));
+    let (mut first, mut second) = (
+        Box::pin(first_gone.wait(&cancel, Stopper::User)),
+        Box::pin(second_gone.wait(&cancel, Stopper::User)),
+    );
     assert_eq!((outbox.waits_for(), pop(&mut outbox)), (Some(1), "said"));
     assert!((&mut first).now_or_never().is_none());
     assert_eq!((outbox.waits_for(), pop(&mut outbox)), (Some(2), "let go"));
@@ -609,4 +616,32 @@ async fn a_session_takes_its_last_settings_where_they_still_hold() {
     world.prompt("go");
     let heard = world.hear("answered").await;
     assert!(heard.contains("This session goes on with the model `scripted:"), "{heard}");
+}
+
+#[test]
+fn progress_of_a_card_that_waits_is_replaced_by_newer_progress_alone() {
+    let card = |id: &str, tool: Option<&str>, status: CallStatus, text: &str| {
+        let task = Some(TaskMark { id: "t1".to_owned(), state: "running".to_owned() });
+        let content = Some(vec![CallContent::Content(Content::text(text))]);
+        let tool = tool.map(str::to_owned);
+        let call = CallUpdate { tool, content, task, ..CallUpdate::new(CallId::new(id)) };
+        Outgoing::Event(Event::Call(call.with_status(status)))
+    };
+    let mut outbox = Outbox::default();
+    outbox.push(1, card("a", Some("tool"), CallStatus::Pending, "whole"));
+    outbox.push(1, card("a", None, CallStatus::InProgress, "old and long"));
+    outbox.push(1, card("b", None, CallStatus::InProgress, "other"));
+    outbox.push(2, card("a", None, CallStatus::InProgress, "new"));
+    outbox.push(3, card("a", None, CallStatus::Completed, "end"));
+    outbox.push(3, card("a", None, CallStatus::InProgress, "behind"));
+    let mut told = String::new();
+    while let Some(item) = outbox.pop() {
+        let Item::Say(Outgoing::Event(Event::Call(call))) = item else { panic!("a card") };
+        let Some([CallContent::Content(Content::Text { text })]) = call.content.as_deref() else {
+            panic!("text")
+        };
+        told.push_str(&format!("{} {text} · ", call.id));
+    }
+    assert_eq!(told, "a whole · a new · b other · a end · a behind · ");
+    assert_eq!(outbox.bytes(), 0);
 }

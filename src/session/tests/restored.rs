@@ -188,7 +188,9 @@ impl Play {
         Some(match next {
             Move::Deliver if turn.is_between_requests() && !turn.steered.is_empty() => {
                 turn.delivered = turn.steered.drain(..).collect();
-                TurnSaid::Delivered(turn.delivered.iter().map(|prompt| prompt.id).collect())
+                TurnSaid::Delivered(
+                    turn.delivered.iter().map(|prompt| prompt.message.clone()).collect(),
+                )
             }
             Move::Reply { calls, model, broke } if turn.step.is_none() => {
                 let broke = broke && calls == 0;
@@ -233,7 +235,7 @@ impl Play {
                     calls[at].1 = Some(outcome.clone());
                 }
                 let shown = CallUpdate::new(call.clone()).with_status(CallStatus::Failed);
-                TurnSaid::Settled { call, outcome, shown }
+                TurnSaid::Settled { call, outcome, shown, gave: Vec::new() }
             }
             Move::Whole => {
                 let is_whole =
@@ -289,9 +291,15 @@ impl Play {
                 | Effect::Reply { .. }
                 | Effect::ReplySet(_)
                 | Effect::ReplyTitle(_)
+                | Effect::Delivered(_)
+                | Effect::Replied { .. }
                 | Effect::Ask(_)
                 | Effect::Withdraw(_)
                 | Effect::LetGo(_)
+                | Effect::AnswerTask { .. }
+                | Effect::AttachTasks
+                | Effect::TaskCommand { .. }
+                | Effect::EndCommand(_)
                 | Effect::AnswerTurn { .. }
                 | Effect::CancelTurn
                 | Effect::Publish

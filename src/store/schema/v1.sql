@@ -42,24 +42,24 @@ CREATE TABLE blobs (
 
 -- Folded from the records, in the transaction that writes them. A row without one in `leases`, not
 -- listed and with 0 as `updated`, says that something is left of a session that was deleted.
+-- `additional`: its other folders, a JSON array of paths; null where there are none. `named`: whether a user
+-- chose the title. `parent`: the session whose task it does; null for one of its own. `listed`: whether a
+-- list shows it.
 CREATE TABLE sessions (
     id      TEXT PRIMARY KEY,
     cwd     TEXT NOT NULL,
-    -- Its other folders, a JSON array of paths; null where there are none.
     additional TEXT,
     title   TEXT,
-    -- Whether a user chose the title.
     named   INTEGER NOT NULL,
     created INTEGER NOT NULL,
     updated INTEGER NOT NULL,
     prompts INTEGER NOT NULL,
     records INTEGER NOT NULL,
-    -- Whether it does a task of another session.
-    child   INTEGER NOT NULL,
-    -- Whether a list shows it.
+    parent  TEXT,
     listed  INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX sessions_by_use ON sessions (updated DESC, id DESC) WHERE listed = 1;
 CREATE INDEX sessions_by_folder ON sessions (cwd, updated DESC, id DESC) WHERE listed = 1;
-CREATE INDEX sessions_empty ON sessions (updated) WHERE listed = 0;
+CREATE INDEX sessions_empty ON sessions (updated) WHERE listed = 0 AND parent IS NULL;
+CREATE INDEX sessions_by_parent ON sessions (parent, updated) WHERE parent IS NOT NULL;

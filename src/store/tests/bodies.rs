@@ -22,7 +22,12 @@ async fn long_strings_are_kept_once_and_put_back() {
     }));
     let records = [
         prompt(&long),
-        Record::Outcome { call: CallId::new("c1"), outcome: Outcome::failed(long.clone()), shown },
+        Record::Outcome {
+            call: CallId::new("c1"),
+            outcome: Outcome::failed(long.clone()),
+            shown,
+            gave: Vec::new(),
+        },
         told(&"y".repeat(16 * 1024)),
     ];
     for record in &records {

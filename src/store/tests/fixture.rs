@@ -12,7 +12,7 @@ use serde_json::json;
 use super::support::{BEGIN, Home, prompt, session};
 use crate::clock::Timestamp;
 use crate::event::{
-    CallContent, CallStatus, CallUpdate, Location, PlanEntry, PlanPriority, PlanStatus,
+    CallContent, CallStatus, CallUpdate, Location, PlanEntry, PlanPriority, PlanStatus, TaskMark,
     ThoughtLevel, ToolKind,
 };
 use crate::ids::{CallId, MessageId, PromptId, TerminalId};
@@ -21,7 +21,9 @@ use crate::permission::{Answer, Grant, Mode, Rule};
 use crate::store::place::DATABASE;
 use crate::store::shared::Tuning;
 use crate::store::{Durability, Opened, Query, Record, TitleBy};
-use crate::transcript::{Call, Content, End, Outcome, Over, Prompt, Reply, Spent, Thought, Usage};
+use crate::transcript::{
+    Author, Call, Content, End, Outcome, Over, Prompt, Reply, Spent, Thought, Usage,
+};
 
 /// The place of a kind in the list; a new kind needs its record below.
 fn number(record: &Record) -> usize {
@@ -42,6 +44,8 @@ fn number(record: &Record) -> usize {
         Record::Told { .. } => 13,
         Record::Plan { .. } => 14,
         Record::End { .. } => 15,
+        Record::Card { .. } => 16,
+        Record::Report { .. } => 17,
     }
 }
 
@@ -84,8 +88,12 @@ fn records() -> Vec<Record> {
         Content::Link { uri: "file:///home/user/project/a".to_owned(), name: "a".to_owned() },
         Content::Resource { uri: "file:///home/user/project/b".to_owned(), text: "b".to_owned() },
     ];
-    let prompt_of =
-        |id: &str| Prompt { id: PromptId(0), message: message(id), content: content.clone() };
+    let prompt_of = |id: &str| Prompt {
+        id: PromptId(0),
+        message: message(id),
+        content: content.clone(),
+        from: Author::User,
+    };
     let reply = Reply {
         steered: vec![message("m2")],
         thought: "hm".into(),
@@ -133,6 +141,7 @@ fn records() -> Vec<Record> {
             call: CallId::new("c1"),
             outcome: Outcome::done("done"),
             shown: CallUpdate::new(CallId::new("c1")).with_status(CallStatus::Completed),
+            gave: vec![2],
         },
         Record::Plan {
             entries: vec![PlanEntry {
@@ -142,6 +151,14 @@ fn records() -> Vec<Record> {
             }],
         },
         Record::Told { message: message("m6"), content: Content::text("told") },
+        Record::Card {
+            card: CallUpdate {
+                tool: Some("delegate_task_async".to_owned()),
+                task: Some(TaskMark { id: "t1".to_owned(), state: "running".to_owned() }),
+                ..CallUpdate::new(CallId::new("task-t1")).with_status(CallStatus::InProgress)
+            },
+        },
+        Record::Report { report: Prompt { from: Author::Task(1), ..prompt_of("m9") } },
         Record::End { over: Over::Ended { end: End::Finished } },
         Record::Aside {
             prompt: prompt_of("m7"),
@@ -198,14 +215,14 @@ async fn the_first_version_is_read_fully() {
     let mut kinds: Vec<_> = expected.iter().map(number).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    assert!(kinds.into_iter().eq(0..16), "a kind has no record here");
+    assert!(kinds.into_iter().eq(0..18), "a kind has no record here");
     assert_eq!(home.records("fixture").await, expected);
     let page = home.store.list(Query::default()).await.unwrap();
     let [summary] = page.sessions.as_slice() else { panic!("{page:?}") };
     assert_eq!(summary.title.as_deref(), Some("An edit"));
-    assert_eq!((summary.created, summary.updated), (BEGIN, Timestamp(BEGIN.0 + 16_000)));
+    assert_eq!((summary.created, summary.updated), (BEGIN, Timestamp(BEGIN.0 + 18_000)));
     assert_eq!(summary.additional, opened().additional);
-    assert_eq!((summary.prompts, summary.records), (4, 18));
+    assert_eq!((summary.prompts, summary.records), (5, 20));
     let mut claim = home.store.claim(&session("fixture"), Arc::default()).await.unwrap();
     claim.journal.append(prompt("on"), Durability::Process);
     assert_eq!(claim.journal.flush().await.trouble, None);

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::support::{BEGIN, Home, opened, prompt, session, told};
 use crate::clock::Timestamp;
+use crate::event::CallUpdate;
+use crate::ids::CallId;
 use crate::store::shared::Tuning;
 use crate::store::{Durability, Entry, Progress, Query, Record, Store, StoreError, Trouble};
 
@@ -266,4 +268,27 @@ async fn a_journal_is_read_in_pieces_of_about_one_size() {
     assert!(sizes[4..].iter().all(|size| *size <= 128), "{sizes:?}");
     let mut unknown = home.store.batches(&session("b"));
     assert_eq!(unknown.next().await, Err(StoreError::Unknown(session("b"))));
+}
+
+#[tokio::test]
+async fn what_becomes_of_cards_is_read_without_the_rest() {
+    let home = Home::new();
+    let mut journal = home.create("a");
+    for number in 0..200 {
+        journal.append(told("between"), Durability::Process);
+        let card = CallUpdate::new(CallId::new(format!("task-t{number}")));
+        journal.append(Record::Card { card }, Durability::Process);
+    }
+    journal.flush().await;
+    let mut batches = home.store.card_batches(&session("a"));
+    let mut seqs = Vec::new();
+    loop {
+        let entries = batches.next().await.unwrap();
+        if entries.is_empty() {
+            break;
+        }
+        seqs.extend(entries.iter().map(|entry| entry.seq));
+    }
+    // How the session was opened, and every card.
+    assert!(seqs.into_iter().eq(std::iter::once(1).chain((0..200).map(|number| 3 + 2 * number))));
 }

@@ -11,7 +11,7 @@ use crate::clock::Timestamp;
 use crate::ids::{MessageId, PromptId, SessionId};
 use crate::store::index::list_sql;
 use crate::store::{Durability, Opened, Page, Query, Record, Reindexed, StoreError, TitleBy};
-use crate::transcript::{End, Over, Prompt};
+use crate::transcript::{Author, End, Over, Prompt};
 
 fn ids(page: &Page) -> Vec<&str> {
     page.sessions.iter().map(|summary| summary.id.as_str()).collect()
@@ -46,7 +46,12 @@ async fn sessions_with_something_in_them_are_listed() {
     child.flush().await;
     home.hand.advance(Duration::from_mins(1));
     let mut aside = home.store.create(&session("aside"), opened("/b/./"), Arc::default());
-    let prompt = Prompt { id: PromptId(1), message: MessageId::new("m1"), content: Vec::new() };
+    let prompt = Prompt {
+        id: PromptId(1),
+        message: MessageId::new("m1"),
+        content: Vec::new(),
+        from: Author::User,
+    };
     let answer = Record::Aside { prompt, message: MessageId::new("m2"), answer: "1".to_owned() };
     aside.append(answer, Durability::Process);
     aside.flush().await;
@@ -170,8 +175,8 @@ async fn a_long_list_is_read_from_its_index() {
     let fill = |database: &rusqlite::Transaction<'_>| {
         database.execute(
             "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 10000)
-             INSERT INTO sessions (id, cwd, named, created, updated, prompts, records, child, listed)
-             SELECT printf('s%05d', n), printf('/f%d', n % 100), 0, n, n / 7, 1, 1, 0, 1 FROM n",
+             INSERT INTO sessions (id, cwd, named, created, updated, prompts, records, listed)
+             SELECT printf('s%05d', n), printf('/f%d', n % 100), 0, n, n / 7, 1, 1, 1 FROM n",
             [],
         )
     };
@@ -348,7 +353,7 @@ proptest! {
 async fn rows(home: &Home) -> Vec<String> {
     let rows = home.store.read(|database| {
         let mut statement = database.prepare(
-            "SELECT json_array(id, cwd, additional, title, named, created, updated, prompts, records, child, listed)
+            "SELECT json_array(id, cwd, additional, title, named, created, updated, prompts, records, parent, listed)
              FROM sessions ORDER BY id",
         )?;
         let rows = statement.query_map([], |row| row.get(0))?;
@@ -365,7 +370,7 @@ async fn a_rebuild_finds_what_the_index_lost() {
     let lose = |database: &rusqlite::Transaction<'_>| {
         database.execute_batch(
             "DELETE FROM sessions; DELETE FROM leases;
-             INSERT INTO sessions VALUES ('ghost', '/', NULL, NULL, 0, 1, 1, 1, 1, 0, 1);
+             INSERT INTO sessions VALUES ('ghost', '/', NULL, NULL, 0, 1, 1, 1, 1, NULL, 1);
              INSERT INTO records VALUES ('a', 3, 1, 4, 'from the future', 9, '{}', NULL);",
         )
     };
@@ -373,7 +378,7 @@ async fn a_rebuild_finds_what_the_index_lost() {
     let found = home.store.reindex().await.unwrap();
     assert_eq!(found, Reindexed { sessions: 1, records: 3, unknown: 1 });
     let after = rows(&home).await;
-    assert_eq!(after, [before[0].replace(",1,2,0,1]", ",1,3,0,1]")]);
+    assert_eq!(after, [before[0].replace(",1,2,null,1]", ",1,3,null,1]")]);
     let claim = home.store.claim(&session("a"), Arc::default()).await.unwrap();
     assert_eq!((claim.journal.epoch(), claim.journal.last()), (5, 3));
 }

@@ -10,7 +10,7 @@ use crate::ids::{MessageId, PromptId, SessionId};
 use crate::redact::Mask;
 use crate::store::shared::Tuning;
 use crate::store::{Entry, Journal, Opened, Record, Settings, Store, StoreGuard};
-use crate::transcript::{Content, Prompt};
+use crate::transcript::{Author, Content, Prompt};
 
 /// When the driven clocks begin: 2026-11-05T07:30:00Z.
 pub(super) const BEGIN: Timestamp = Timestamp(1_793_863_800_000);
@@ -83,7 +83,14 @@ pub(super) fn opened(cwd: &str) -> Opened {
 
 pub(super) fn prompt(text: &str) -> Record {
     let content = vec![Content::text(text)];
-    Record::Prompt { prompt: Prompt { id: PromptId(0), message: MessageId::new("m1"), content } }
+    Record::Prompt {
+        prompt: Prompt {
+            id: PromptId(0),
+            message: MessageId::new("m1"),
+            content,
+            from: Author::User,
+        },
+    }
 }
 
 pub(super) fn told(text: &str) -> Record {

@@ -1,5 +1,8 @@
 //! What a panic in a turn costs, and how calls wait until they may begin.
 
+mod attention;
+mod order;
+
 use expect_test::{Expect, expect};
 use futures::future::BoxFuture;
 use std::path::Path;
@@ -13,7 +16,7 @@ use crate::model::provider::HttpClient;
 use crate::permission::Mode;
 use crate::tools::ToolSettings;
 use crate::tools::host::{Command, Finished, HostError, Watch};
-use crate::transcript::{Content, Prompt};
+use crate::transcript::{Author, Content, Prompt};
 
 /// A host with a defect.
 struct Broken;
@@ -49,8 +52,24 @@ enum Begin {
     Cancels,
 }
 
-/// Runs a turn on a broken host; which calls waited, what became of them, and how it ended.
-async fn story(script: &str, begin: Begin) -> String {
+/// A turn that runs on a broken host, and what has to live as long.
+struct Told {
+    turn: Running,
+    tasks: TaskTracker,
+    _settings: watch::Sender<Settings>,
+    _folder: tempfile::TempDir,
+}
+
+fn prompt(id: u64, from: Author) -> Prompt {
+    let content = vec![Content::text("go")];
+    Prompt { id: PromptId(id), message: MessageId::new(format!("m{id}")), content, from }
+}
+
+fn begin(script: &str, toolbox: Toolbox) -> Told {
+    begin_of(false, script, toolbox)
+}
+
+fn begin_of(is_task: bool, script: &str, toolbox: Toolbox) -> Told {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.script");
     std::fs::write(&path, script).unwrap();
@@ -62,10 +81,11 @@ async fn story(script: &str, begin: Begin) -> String {
         config: Arc::new(config),
         roots: Arc::new(Roots::new(folder.path().to_owned(), &[])),
         host: Arc::new(Broken),
-        toolbox: Toolbox::builtin(&ToolSettings::default()),
+        toolbox,
         policy: Arc::new(Policy::default()),
         cache_key: String::new(),
-        system: OnceCell::new_with(Some("system".to_owned())),
+        system: OnceCell::new_with(Some("system".into())),
+        tasks: None,
     };
     let settings = Settings {
         mode: Mode::Bypass,
@@ -73,12 +93,28 @@ async fn story(script: &str, begin: Begin) -> String {
         choice: Arc::new(choice),
         thought: ThoughtLevel::Auto,
     };
-    let content = vec![Content::text("go")];
-    let prompt = Prompt { id: PromptId(1), message: MessageId::new("m"), content };
-    let start = Start { prompt, history: Vec::new(), ids: IdSource::default() };
-    let (_settings, settings) = watch::channel(settings);
+    let start = Start {
+        prompt: prompt(1, Author::User),
+        history: Vec::new(),
+        ids: IdSource::default(),
+        origin: crate::tasks::Origin { prompt: crate::ids::MessageId::new("m1"), generation: 0 },
+        steered: Vec::new(),
+        is_task,
+    };
+    let (settings_kept, settings) = watch::channel(settings);
     let tasks = TaskTracker::new();
-    let mut turn = spawn(Arc::new(environment), start, settings, Arc::default(), &tasks);
+    let turn = spawn(Arc::new(environment), start, settings, Arc::default(), &tasks);
+    Told { turn, tasks, _settings: settings_kept, _folder: folder }
+}
+
+/// Runs a turn; which calls waited, what became of them, and how it ended.
+async fn story(script: &str, begins: Begin) -> String {
+    story_of(false, script, begins).await
+}
+
+async fn story_of(is_task: bool, script: &str, begins: Begin) -> String {
+    let Told { mut turn, tasks, _settings, _folder } =
+        begin_of(is_task, script, Toolbox::builtin(&ToolSettings::default()));
     let mut lines = Vec::new();
     let mut kept = Vec::new();
     while let Some(said) = turn.said.recv().await {
@@ -92,7 +128,7 @@ async fn story(script: &str, begin: Begin) -> String {
                     "{call} waits{}",
                     if outside { ", reaches outside" } else { "" }
                 ));
-                match begin {
+                match begins {
                     Begin::Lets => go.now(),
                     Begin::Refuses => drop(go),
                     Begin::Cancels => {
@@ -159,6 +195,14 @@ async fn a_cancel_ends_the_wait_of_a_call() {
         Cancelled
     "#]]
     .assert_eq(&story(CALLS, Begin::Cancels).await);
+}
+
+#[tokio::test]
+async fn no_user_cancels_the_turn_of_a_task() {
+    let story = story_of(true, CALLS, Begin::Cancels).await;
+    let why = "cancelled: the task was cancelled or interrupted before this call began";
+    assert_eq!(story.matches(why).count(), 2, "{story}");
+    assert!(!story.contains("the user"), "{story}");
 }
 
 #[test]

@@ -126,10 +126,11 @@ impl Answer {
         answer
     }
 
-    /// The ids of all calls, in the order in which they came to be.
+    /// The ids of all calls, in the order in which they came to be; without the cards of tasks.
     pub(crate) fn calls(&self) -> Vec<&str> {
         self.updates("tool_call")
             .iter()
+            .filter(|update| !is_of_task(update))
             .filter_map(|update| update["toolCallId"].as_str())
             .collect()
     }
@@ -158,12 +159,16 @@ impl Answer {
         self.card(self.calls()[0])
     }
 
-    /// Calls come to be before they change, once, and none is open at the end or comes back from it.
+    /// Calls come to be before they change, once, and none is open at the end or comes back from it. What
+    /// is shown for a background task belongs to the session and not to the turn.
     pub(crate) fn check_calls(&self) {
         let mut calls: BTreeMap<String, String> = BTreeMap::new();
         for message in &self.before {
             let update = &message["params"]["update"];
             let Some(id) = update["toolCallId"].as_str() else { continue };
+            if is_of_task(update) {
+                continue;
+            }
             if update["sessionUpdate"] == "tool_call" {
                 let again = calls.insert(id.to_owned(), "pending".to_owned());
                 assert!(again.is_none(), "the call `{id}` came to be twice");
@@ -182,6 +187,11 @@ impl Answer {
             );
         }
     }
+}
+
+/// Whether an update is of a background task's card, or of a call that a task asked for.
+pub(crate) fn is_of_task(update: &Value) -> bool {
+    update["_meta"]["talaria"]["task"].is_object()
 }
 
 /// The text of a card's content.

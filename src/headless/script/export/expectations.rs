@@ -66,6 +66,9 @@ impl Writer {
         for call in &reply.calls {
             let number = self.numbers.len() + 1;
             self.numbers.insert(call.id.clone(), number);
+            if self.is_unannounced(step, call) {
+                continue;
+            }
             let kind = self.toolbox.get(&call.tool).map_or(ToolKind::Other, |tool| tool.kind());
             let update = CallUpdate {
                 tool: Some(call.tool.clone()),
@@ -252,7 +255,10 @@ impl Writer {
         call: &Call,
         (outcome, shown, path): (&Outcome, &CallUpdate, Option<&Path>),
     ) -> Option<String> {
-        if !self.is_alone(step, call) || self.places.leaves(&call.tool, &call.input, path) {
+        if !self.is_alone(step, call)
+            || self.is_unannounced(step, call)
+            || self.places.leaves(&call.tool, &call.input, path)
+        {
             return None;
         }
         let number = self.numbers.get(&call.id)?;
@@ -282,6 +288,12 @@ impl Writer {
             }
             Outcome::Done { .. } | Outcome::Failed { .. } | Outcome::Cancelled { .. } => None,
         }
+    }
+
+    /// Whether cards of tasks stand for a call, or would have.
+    fn is_unannounced(&self, step: &StepStory, call: &Call) -> bool {
+        let tool = self.toolbox.get(&call.tool);
+        tool.is_some_and(|tool| tool.is_shown_by_cards()) || step.is_hidden(&call.id)
     }
 
     /// Calls that only look may end in any order beside each other.

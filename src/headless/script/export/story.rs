@@ -20,6 +20,8 @@ pub(super) struct Story {
     pub(super) acts: Vec<Act>,
     /// Every prompt that a turn took or was to take.
     pub(super) prompts: HashMap<MessageId, Prompt>,
+    /// Whether it had background tasks.
+    pub(super) has_tasks: bool,
     /// Records of which this Talaria knows nothing.
     pub(super) unknown: usize,
 }
@@ -103,6 +105,20 @@ impl StepStory {
     fn edits(&self, call: &CallId) -> bool {
         let is_edit = |tool: &str| matches!(tool, "write" | "edit");
         self.reply.calls.iter().any(|other| other.id == *call && is_edit(&other.tool))
+    }
+
+    /// Whether the cards of tasks stood for a call.
+    pub(super) fn is_hidden(&self, call: &CallId) -> bool {
+        self.beats.iter().any(|beat| match beat {
+            Beat::Described(shown) | Beat::Settled { shown, .. } => {
+                shown.id == *call && shown.hidden
+            }
+            Beat::Settings(_)
+            | Beat::Aside(_)
+            | Beat::Asked { .. }
+            | Beat::Begun(_)
+            | Beat::Saw(_) => false,
+        })
     }
 
     pub(super) fn has_begun(&self, call: &CallId) -> bool {
@@ -252,11 +268,13 @@ impl Reader {
             Record::Permission { call, answer, .. } => self.beat(Beat::Asked { call, answer }),
             Record::Begun { call } => self.beat(Beat::Begun(call)),
             Record::Saw { files } => self.beat(Beat::Saw(files)),
-            Record::Outcome { call, outcome, shown } => {
+            Record::Outcome { call, outcome, shown, gave: _ } => {
                 self.beat(Beat::Settled { call, outcome, shown });
             }
             // Said by Talaria: it says it again where it has a reason.
             Record::NotDelivered { .. } | Record::Told { .. } | Record::Plan { .. } => {}
+            // The tasks run again, or not, and nobody knows when.
+            Record::Card { .. } | Record::Report { .. } => self.story.has_tasks = true,
             Record::End { over } => self.close(Some(over)),
         }
     }

@@ -88,6 +88,11 @@ impl Agent {
                     "kind": "other", "status": "in_progress"});
                 self.update(&session, call).await;
             }
+            "delegate" => {
+                self.update(&session, card("tool_call", ("in_progress", "running"), "begins"))
+                    .await;
+                self.update(&session, say("Started.")).await;
+            }
             "noise" => self.out.write_all(b"starting up\n").await.expect("writes"),
             path => {
                 let params = json!({"sessionId": session, "path": path});
@@ -100,6 +105,12 @@ impl Agent {
             }
         }
         self.answer(id, json!({"stopReason": stop})).await;
+        if text == "delegate" {
+            let running = ("in_progress", "running");
+            self.update(&session, card("tool_call_update", running, "2 steps")).await;
+            let over = ("completed", "completed");
+            self.update(&session, card("tool_call_update", over, "found")).await;
+        }
         if text == "late" {
             self.update(&session, say("late")).await;
         }
@@ -155,6 +166,13 @@ impl Agent {
         let line = self.lines.next_line().await.ok().flatten()?;
         serde_json::from_str(&line).ok()
     }
+}
+
+/// A change of the card of `t1`.
+fn card(kind: &str, (status, state): (&str, &str), text: &str) -> Value {
+    json!({"sessionUpdate": kind, "toolCallId": "task-t1", "title": "`t1` · Look", "kind": "think",
+        "status": status, "content": [{"type": "content", "content": {"type": "text", "text": text}}],
+        "_meta": {"talaria": {"task": {"id": "t1", "state": state}}}})
 }
 
 async fn played(script: &str, on_mismatch: OnMismatch) -> Played {
@@ -312,4 +330,27 @@ async fn the_awaited_thing_is_named_at_a_timeout() {
     let failure = fails("deadline 100ms\nprompt \"hang\"\n← say \"whole\"\n").await;
     assert_eq!(failure.message, "`← say \"whole\"` did not come within 100ms");
     assert_eq!(failure.tail.last().map(String::as_str), Some("← say \"part\""));
+}
+
+#[tokio::test]
+async fn cards_come_at_any_time_and_are_waited_for() {
+    let started = "prompt \"delegate\"\n← say \"Started.\"\n= end_turn\n";
+    passes(&format!(
+        "{started}wait card t1 completed\nprompt \"hello\"\n← say \"Hello\"\n= end_turn\n"
+    ))
+    .await;
+    let content = "{\"content\": [{\"content\": {\"text\": \"f*\"}}], \"title\": \"*Look\"}";
+    passes(&format!("{started}wait card t1 * {content}\nwait card t1 comp*\n")).await;
+    passes(
+        "show card\nprompt \"delegate\"\n\
+         ← card task-t1 think \"`t1` · Look\" in_progress text \"begins\"\n\
+         ← say \"Started.\"\n= end_turn\n...\n← card task-t1 * completed text \"found\"\n",
+    )
+    .await;
+    let late = fails(&format!("{started}deadline 50ms\nwait card t1 failed\n")).await;
+    assert!(late.message.contains("it is `completed`"), "{}", late.message);
+    let none = fails("deadline 50ms\nwait card t2 running\n").await;
+    assert!(none.message.contains("there is none"), "{}", none.message);
+    let other = fails(&format!("{started}new\ndeadline 50ms\n@2 wait card t1 completed\n")).await;
+    assert!(other.message.contains("there is none"), "{}", other.message);
 }

@@ -117,3 +117,17 @@ fn errors_name_the_line() {
     assert!(error("@x prompt").starts_with("a.drive:1: `@x` is no session"));
     assert!(error("file a").starts_with("a.drive:1: `file` needs a block"));
 }
+
+#[test]
+fn a_card_is_waited_for_by_its_state() {
+    let wait = |task: &str, state: &str| Action::WaitCard {
+        task: task.to_owned(),
+        state: Pattern::new(state),
+    };
+    assert_eq!(
+        actions("wait card t1 completed\nwait card t1.2 * {\"title\": \"x\"}"),
+        [wait("t1", "completed"), wait("t1.2", "* {\"title\": \"x\"}")]
+    );
+    assert!(error("wait card t1").contains("needs a task and a state"));
+    assert!(error("wait cards t1 x").contains("no duration"));
+}

@@ -1,5 +1,6 @@
 //! What holds of every journal: whatever is in it, and wherever a session that wrote it died.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proptest::collection::vec;
@@ -7,25 +8,32 @@ use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_o
 use proptest::sample::select;
 use proptest::test_runner::TestCaseError;
 
+use super::cards::{card, report};
 use super::{arrives, begun, done, entry, message, prompt, read, reply, shows, turn, words};
-use crate::event::{CallContent, CallStatus, Event};
+use crate::event::{CallContent, CallStatus, CallUpdate, Event};
 use crate::ids::{CallId, TerminalId};
 use crate::permission::{Answer, Grant, Rule};
 use crate::session::restore::Restorer;
 use crate::store::{Entry, Opened, Record, TitleBy};
 use crate::transcript::{
-    self, Call, Content, End, Outcome, Over, Prompt, Reply, Settled, Spent, Step, Transcript, Turn,
-    Usage,
+    self, Author, Call, Content, End, Outcome, Over, Prompt, Reply, Settled, Spent, Step,
+    Transcript, Turn, Usage,
 };
 
 const MESSAGES: [&str; 4] = ["m1", "m2", "m3", "m4"];
 const CALLS: [&str; 3] = ["c1", "c2", "c3"];
+/// A call that cards stand for.
+const HIDDEN: &str = "hidden";
+const CARDS: [&str; 3] = ["task-t1", "task-t2", "task-t2/c1"];
+const STATUSES: [Option<CallStatus>; 4] =
+    [None, Some(CallStatus::Pending), Some(CallStatus::InProgress), Some(CallStatus::Completed)];
 
 /// Any record, most of them out of place.
 fn any_record() -> impl Strategy<Value = Record> {
     let message_id = || select(&MESSAGES[..]);
     let call_id = || select(&CALLS[..]);
-    let several_calls = vec(call_id(), 0..3);
+    let several_calls = vec(prop_oneof![5 => call_id(), 1 => Just(HIDDEN)], 0..3);
+    let steered_id = select(vec!["m1", "m2", "m3", "m4", "report1", "report2"]);
     prop_oneof![
         4 => message_id().prop_map(arrives),
         4 => message_id().prop_map(turn),
@@ -35,7 +43,7 @@ fn any_record() -> impl Strategy<Value = Record> {
             message: message("answer"),
             answer: "answer".to_owned(),
         }),
-        4 => (message_id(), several_calls, vec(message_id(), 0..2), any::<Option<u64>>()).prop_map(
+        4 => (message_id(), several_calls, vec(steered_id, 0..2), any::<Option<u64>>()).prop_map(
             |(id, calls, steered, tokens)| {
                 let steered = steered.into_iter().map(message).collect();
                 let input = tokens.unwrap_or_default();
@@ -54,12 +62,26 @@ fn any_record() -> impl Strategy<Value = Record> {
             shows(id, vec![CallContent::Terminal(TerminalId::new("t"))])
         }),
         2 => call_id().prop_map(begun),
+        1 => any::<bool>().prop_map(|settled| {
+            let shown = CallUpdate { hidden: true, ..CallUpdate::new(CallId::new(HIDDEN)) };
+            if !settled {
+                return Record::Call { shown };
+            }
+            let Record::Outcome { call, outcome, .. } = done(HIDDEN, "") else { unreachable!() };
+            Record::Outcome { call, outcome, shown, gave: Vec::new() }
+        }),
+        2 => (select(&CARDS[..]), select(&STATUSES[..])).prop_map(|(id, status)| card(id, status)),
+        2 => (1_u64..4).prop_map(|task| Record::Report { report: report(task) }),
+        1 => (call_id(), vec(1_u64..4, 1..3)).prop_map(|(id, gave)| {
+            let Record::Outcome { call, outcome, shown, .. } = done(id, "") else { unreachable!() };
+            Record::Outcome { call, outcome, shown, gave }
+        }),
         4 => (call_id(), any::<bool>()).prop_map(|(id, well)| {
             if well {
                 return done(id, "done");
             }
             let Record::Outcome { call, shown, .. } = done(id, "") else { unreachable!() };
-            Record::Outcome { call, outcome: Outcome::failed("no"), shown }
+            Record::Outcome { call, outcome: Outcome::failed("no"), shown, gave: Vec::new() }
         }),
         1 => (call_id(), any::<bool>()).prop_map(|(id, allow)| Record::Permission {
             call: CallId::new(id),
@@ -119,6 +141,21 @@ fn settled(transcript: &Transcript) -> Vec<&Settled> {
     turns.flat_map(|turn| &turn.steps).flat_map(|step| &step.calls).collect()
 }
 
+fn calls(events: &[Event]) -> Vec<&CallUpdate> {
+    events
+        .iter()
+        .filter_map(|event| if let Event::Call(update) = event { Some(update) } else { None })
+        .collect()
+}
+
+fn steered(transcript: &Transcript) -> Vec<&Prompt> {
+    let turns = transcript.entries.iter().filter_map(|entry| match entry {
+        transcript::Entry::Turn(turn) => Some(turn),
+        transcript::Entry::Aside { .. } | transcript::Entry::NotDelivered(_) => None,
+    });
+    turns.flat_map(|turn| &turn.steps).flat_map(|step| &step.steered).collect()
+}
+
 /// What holds of every journal.
 fn holds(entries: &[Entry]) -> Result<(), TestCaseError> {
     let mut restorer = Restorer::new(2);
@@ -130,12 +167,16 @@ fn holds(entries: &[Entry]) -> Result<(), TestCaseError> {
     let transcript = &finished.restored.transcript;
     prop_assert_eq!(open_turns(transcript), 0);
 
-    // Each call of the transcript is shown, once, in its place, as it ended.
-    let shown: Vec<_> = events
-        .iter()
-        .filter_map(|event| if let Event::Call(update) = event { Some(update) } else { None })
-        .collect();
-    let settled = settled(transcript);
+    // Each call of the transcript is shown, once, in its place, as it ended; one that cards stand for may
+    // be left out.
+    let shown = calls(&events);
+    let is_card = |update: &&&CallUpdate| update.id.as_str().starts_with("task-");
+    let cards: Vec<_> = shown.iter().filter(is_card).copied().collect();
+    let is_hidden = |id: &CallId| id.as_str() == HIDDEN;
+    let shown: Vec<_> =
+        shown.iter().filter(|update| !is_card(update) && !is_hidden(&update.id)).copied().collect();
+    let settled: Vec<_> =
+        settled(transcript).into_iter().filter(|settled| !is_hidden(&settled.call.id)).collect();
     prop_assert_eq!(shown.len(), settled.len());
     for (shown, Settled { call, outcome }) in shown.into_iter().zip(settled) {
         let status = match outcome {
@@ -152,6 +193,35 @@ fn holds(entries: &[Entry]) -> Result<(), TestCaseError> {
         prop_assert!(shown.title.is_some() && shown.kind.is_some());
         let live = |content: &CallContent| matches!(content, CallContent::Terminal(_));
         prop_assert!(!shown.content.iter().flatten().any(live));
+    }
+
+    // Each card is shown once, where it came to be, as it is in the end.
+    let records: Vec<Record> = entries.iter().filter_map(Entry::record).collect();
+    let mut known: Vec<(CallId, bool)> = Vec::new();
+    for record in &records {
+        let Record::Card { card } = record else { continue };
+        let is_final = card.status.map(CallStatus::is_final);
+        match known.iter_mut().find(|(id, _)| *id == card.id) {
+            Some((_, last)) => *last = is_final.unwrap_or(*last),
+            None => known.push((card.id.clone(), is_final.unwrap_or(false))),
+        }
+    }
+    let ids: Vec<&CallId> = known.iter().map(|(id, _)| id).collect();
+    prop_assert_eq!(cards.iter().map(|card| &card.id).collect::<Vec<_>>(), ids);
+    prop_assert!(cards.iter().all(|card| card.status.is_some_and(CallStatus::is_final)));
+    let is_copy = records
+        .iter()
+        .any(|record| matches!(record, Record::Opened(opened) if opened.forked_from.is_some()));
+    if !is_copy {
+        let open: BTreeSet<CallId> =
+            known.into_iter().filter(|(_, is_final)| !is_final).map(|(id, _)| id).collect();
+        prop_assert_eq!(&finished.restored.open_cards, &open);
+        // No report is there twice: given, or in the inbox.
+        let mut reports = BTreeSet::new();
+        let given = steered(transcript).into_iter().chain(&finished.restored.inbox);
+        for prompt in given.filter(|prompt| prompt.from != Author::User) {
+            prop_assert!(reports.insert(&prompt.message));
+        }
     }
 
     // The repairs say the same in the journal, also where Talaria ended again before all were written.
@@ -176,9 +246,15 @@ enum Move {
     Arrive,
     Aside,
     Begin,
-    Reply { calls: usize, steer: bool },
+    Reply {
+        calls: usize,
+        steer: bool,
+    },
     LetGo(usize),
-    Settle(usize),
+    /// The outcome gives the reports of these tasks.
+    Settle(usize, Vec<u64>),
+    Card(usize, usize),
+    Report(u64),
     End,
     GiveUpWaiting,
 }
@@ -190,7 +266,10 @@ fn any_move() -> impl Strategy<Value = Move> {
         4 => Just(Move::Begin),
         6 => (0_usize..4, any::<bool>()).prop_map(|(calls, steer)| Move::Reply { calls, steer }),
         4 => (0_usize..4).prop_map(Move::LetGo),
-        8 => (0_usize..4).prop_map(Move::Settle),
+        8 => (0_usize..4, prop_oneof![6 => Just(Vec::new()), 1 => vec(1_u64..8, 1..3)])
+            .prop_map(|(at, gave)| Move::Settle(at, gave)),
+        2 => (0..CARDS.len(), 0..STATUSES.len()).prop_map(|(id, status)| Move::Card(id, status)),
+        3 => (1_u64..8).prop_map(Move::Report),
         2 => Just(Move::End),
         1 => Just(Move::GiveUpWaiting),
     ]
@@ -208,6 +287,9 @@ struct Live {
     running: bool,
     step: Option<Open>,
     made: usize,
+    inbox: Vec<Prompt>,
+    reported: BTreeSet<u64>,
+    gave: BTreeSet<u64>,
 }
 
 impl Live {
@@ -217,7 +299,7 @@ impl Live {
     }
 
     fn make(&mut self, next: &Move) {
-        match *next {
+        match next.clone() {
             Move::Arrive => {
                 let id = self.id('m');
                 self.waiting.push(prompt(&id));
@@ -241,7 +323,11 @@ impl Live {
                 self.transcript.entries.push(transcript::Entry::Turn(Arc::new(turn)));
             }
             Move::Reply { calls, steer } if self.running && self.step.is_none() => {
-                let steered = if steer { std::mem::take(&mut self.waiting) } else { Vec::new() };
+                let mut steered =
+                    if steer { std::mem::take(&mut self.waiting) } else { Vec::new() };
+                if steer {
+                    steered.append(&mut self.inbox);
+                }
                 let ids: Vec<String> = (0..calls).map(|_| self.id('c')).collect();
                 let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
                 let reply = words(&self.id('m'), &ids);
@@ -270,11 +356,20 @@ impl Live {
                     self.records.push(begun(call.id.as_str()));
                 }
             }
-            Move::Settle(at) => {
+            Move::Settle(at, gave) => {
                 let calls = self.step.as_mut().map(|(_, calls)| calls);
                 if let Some((call, outcome @ None)) = calls.and_then(|calls| calls.get_mut(at)) {
                     *outcome = Some(Outcome::done("done"));
-                    self.records.push(done(call.id.as_str(), "done"));
+                    let Record::Outcome { call, outcome, shown, .. } =
+                        done(call.id.as_str(), "done")
+                    else {
+                        unreachable!()
+                    };
+                    self.gave.extend(&gave);
+                    self.inbox.retain(
+                        |report| !matches!(report.from, Author::Task(n) if gave.contains(&n)),
+                    );
+                    self.records.push(Record::Outcome { call, outcome, shown, gave });
                     self.close_step();
                 }
             }
@@ -289,7 +384,18 @@ impl Live {
                 self.records.push(Record::NotDelivered { prompt: prompt.message.clone() });
                 self.transcript.entries.push(transcript::Entry::NotDelivered(prompt));
             }
-            Move::Begin | Move::Reply { .. } | Move::End | Move::GiveUpWaiting => {}
+            Move::Card(id, status) => self.records.push(card(CARDS[id], STATUSES[status])),
+            Move::Report(task) if self.reported.insert(task) => {
+                self.records.push(Record::Report { report: report(task) });
+                if !self.gave.contains(&task) {
+                    self.inbox.push(report(task));
+                }
+            }
+            Move::Report(_)
+            | Move::Begin
+            | Move::Reply { .. }
+            | Move::End
+            | Move::GiveUpWaiting => {}
         }
     }
 
@@ -325,6 +431,8 @@ proptest! {
             // Also in the middle of a turn: it is what the session has in memory now.
             prop_assert_eq!(&restorer.restored.transcript, &live.transcript);
             prop_assert_eq!(&restorer.waiting, &live.waiting);
+            prop_assert_eq!(&restorer.restored.inbox, &live.inbox);
+            prop_assert_eq!(&restorer.restored.reported, &live.reported);
         }
         // What was said is kept: nothing but what was open is told anew.
         let before = live.transcript.entries.len();

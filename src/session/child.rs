@@ -1,0 +1,291 @@
+//! Children: the sessions that do the tasks of another one. They run the same turn through the same actor,
+//! with this machine's files and terminals in place of the editor's, and are heard by their task alone.
+//! When one is wanted and what becomes of it is `tasks`'.
+
+mod begin;
+mod outlet;
+mod prompt;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{Arc, OnceLock};
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio::sync::{OnceCell, mpsc, oneshot, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
+
+use self::outlet::{ChildOutlet, Ear};
+use super::{Inherited, Opening, PromptWaiter, SessionHandle, handle, start};
+use crate::config::{Config, TurnSection};
+use crate::context::{self, Instructions};
+use crate::event::Settings;
+use crate::fault::{Fault, Kind};
+use crate::ids::{CallId, PromptId, SessionId};
+use crate::model::catalog::Choice;
+use crate::permission::Answer;
+use crate::redact::Mask;
+use crate::store::{Opened, Store};
+use crate::tasks::{Begin, Child, NewTask, Order, Spawn, Spawned, TaskError};
+use crate::tools::host::Host;
+use crate::tools::local::Local;
+use crate::tools::{Toolbox, pictures, toolsets};
+use crate::transcript::Content;
+use crate::turn::{self, Environment};
+
+/// What a child says and its task has not heard yet; more makes it wait.
+const UNHEARD: usize = 64;
+
+/// What the children of a session need of it, beside its environment and settings.
+#[derive(Clone)]
+pub struct Parent {
+    pub id: SessionId,
+    /// 0 for a session that does no task.
+    pub depth: u32,
+    pub store: Store,
+    pub mask: Arc<Mask>,
+    pub version: &'static str,
+    /// Where what their sessions do runs.
+    pub tasks: TaskTracker,
+    pub settings: LiveSettings,
+}
+
+/// The settings of a session as its turns and children see them now. Kept where the session is opened anew:
+/// children that go on follow that one.
+#[derive(Clone, Default)]
+pub struct LiveSettings(Arc<OnceLock<watch::Sender<turn::Settings>>>);
+
+impl LiveSettings {
+    /// They are these from now on; how to follow them.
+    pub(super) fn publish(&self, settings: turn::Settings) -> watch::Receiver<turn::Settings> {
+        let sender = self.0.get_or_init(|| watch::Sender::new(settings.clone()));
+        sender.send_replace(settings);
+        sender.subscribe()
+    }
+}
+
+/// Brings children of one session to life.
+pub struct Children {
+    parent: Parent,
+    environment: Arc<Environment>,
+    settings: watch::Receiver<turn::Settings>,
+    /// What all children have in common is there once.
+    config: Arc<Config>,
+    host: Arc<dyn Host>,
+    toolbox: Toolbox,
+    /// By whether they start tasks of their own. Made with the first child: it reads files.
+    systems: [OnceCell<Arc<str>>; 2],
+}
+
+impl Children {
+    /// `environment` and `settings` are the parent's.
+    pub fn new(
+        parent: Parent,
+        environment: Arc<Environment>,
+        settings: watch::Receiver<turn::Settings>,
+    ) -> Self {
+        let delegation = &environment.config.delegation;
+        let turn = TurnSection {
+            max_iterations: delegation.max_iterations,
+            max_tokens: delegation.max_tokens,
+        };
+        let delegates = parent.depth + 1 < delegation.max_spawn_depth;
+        let config = Config { turn, ..Config::clone(&environment.config) };
+        let all = environment.toolbox.only(&[], delegates);
+        Self {
+            config: Arc::new(config),
+            host: Arc::new(Local::new()),
+            // No name is given, so none can be unknown.
+            toolbox: all.unwrap_or_else(|_| environment.toolbox.clone()),
+            systems: [OnceCell::new(), OnceCell::new()],
+            parent,
+            environment,
+            settings,
+        }
+    }
+
+    /// The tools of a child that may use these toolsets.
+    fn toolbox(&self, toolsets: &[String]) -> Result<Toolbox, TaskError> {
+        if toolsets.is_empty() {
+            return Ok(self.toolbox.clone());
+        }
+        self.toolbox.only(toolsets, true).map_err(|name| {
+            let known: Vec<String> =
+                self.toolbox.toolsets().iter().map(|name| format!("`{name}`")).collect();
+            TaskError::Toolset { name, known: known.join(", ") }
+        })
+    }
+
+    /// The model that does a task for which `model` is wanted.
+    fn choice(&self, model: Option<&str>) -> Result<Choice, TaskError> {
+        let parents = self.settings.borrow().choice.clone();
+        let delegation = &self.config.delegation;
+        parents.for_task(delegation, model).map_err(|why| {
+            let name = model.or(delegation.model.as_deref()).unwrap_or(&parents.name);
+            TaskError::Model { name: name.to_owned(), why: why.message }
+        })
+    }
+
+    async fn system(&self, delegates: bool) -> Arc<str> {
+        let [without, with] = &self.systems;
+        let cell = if delegates { with } else { without };
+        let made = cell.get_or_init(|| async {
+            let roots = self.environment.roots.clone();
+            let configured = self.config.instructions.clone();
+            let read = tokio::task::spawn_blocking(move || {
+                Instructions::read(&roots, configured.as_deref())
+            });
+            let instructions = read.await.unwrap_or_default();
+            let roots = &self.environment.roots;
+            context::subagent_prompt(roots, &instructions, delegates).into()
+        });
+        made.await.clone()
+    }
+
+    async fn open(&self, order: Order) -> Result<Spawned, Fault> {
+        let Order { task: _, goal, details, begin, tasks } = order;
+        let images = pictures::read(&details.images).await.map_err(|unusable| {
+            let (name, why) = (unusable.path.display().to_string(), unusable.why);
+            TaskError::Image { name, why }.fault()
+        })?;
+        let toolbox = self.toolbox(&details.toolsets).map_err(|error| error.fault())?;
+        let choice = self.choice(details.model.as_deref()).map_err(|error| error.fault())?;
+        let delegates = toolbox.toolsets().contains(&toolsets::TASKS);
+        let mut system = self.system(delegates).await;
+        if let Some(schema) = &details.output_schema {
+            system = format!("{system}{}", context::report_as(schema)).into();
+        }
+        let first = prompt::first(&goal, details.context.as_deref());
+        let is_resumed = begin == Begin::Resume;
+        let begun = begin::begin(&self.parent, self.opened(), (&details, begin)).await?;
+        let content = if is_resumed && begun.has_seen(&first) {
+            vec![Content::text(prompt::GO_ON)]
+        } else {
+            prompt::with_pictures(first, &details.images, images)
+        };
+        let thought = self.settings.borrow().thought;
+        let environment = Environment {
+            config: self.config.clone(),
+            roots: self.environment.roots.clone(),
+            host: self.host.clone(),
+            toolbox,
+            policy: self.environment.policy.clone(),
+            tasks: tasks.clone(),
+            cache_key: details.child.to_string(),
+            system: OnceCell::new_with(Some(system)),
+        };
+        let opening = Opening {
+            settings: Settings {
+                mode: details.mode,
+                model: choice.name.clone(),
+                models: vec![choice.name.clone()],
+                thought: self.config.delegation.reasoning_effort.unwrap_or(thought),
+            },
+            environment: Arc::new(environment),
+            choice,
+            version: self.parent.version,
+            journal: begun.journal,
+            restored: begun.restored,
+            is_shown: true,
+            notice: None,
+            inherited: Some(Inherited {
+                settings: self.settings.clone(),
+                mode: details.mode,
+                origin: details.origin,
+            }),
+            parent: tasks.map(|_| Parent {
+                id: details.child,
+                depth: details.depth,
+                settings: LiveSettings::default(),
+                ..self.parent.clone()
+            }),
+        };
+        let (session, inbox) = handle();
+        let (said, heard) = mpsc::channel(UNHEARD);
+        let closing = CancellationToken::new();
+        let ear = Ear::new(&said, self.parent.tasks.clone(), closing.child_token());
+        let outlet = ChildOutlet::new(said, ear.clone());
+        start(opening, inbox, outlet, &self.parent.tasks, closing.clone());
+        let child = ChildSession { session, ear, _ends_with_its_owner: closing.drop_guard() };
+        Ok(Spawned { child: Box::new(child), said: heard, prompt: content })
+    }
+
+    /// Where they work.
+    fn opened(&self) -> Opened {
+        let roots = &self.environment.roots;
+        Opened {
+            cwd: roots.cwd().to_owned(),
+            additional: roots.all().iter().skip(1).cloned().collect(),
+            version: self.parent.version.to_owned(),
+            forked_from: None,
+            parent: Some(self.parent.id.clone()),
+        }
+    }
+}
+
+impl Spawn for Children {
+    fn check(&self, task: &NewTask) -> Result<(), TaskError> {
+        self.toolbox(&task.toolsets)?;
+        self.choice(task.model.as_deref())?;
+        Ok(())
+    }
+
+    fn spawn(&self, order: Order) -> BoxFuture<'_, Result<Spawned, Fault>> {
+        self.open(order).boxed()
+    }
+}
+
+/// A child, as its task holds it. It ends with it, also where nobody closes it.
+struct ChildSession {
+    session: SessionHandle,
+    ear: Ear,
+    _ends_with_its_owner: DropGuard,
+}
+
+impl Child for ChildSession {
+    fn prompt(&self, content: Vec<Content>) -> PromptId {
+        let ear = self.ear.clone();
+        self.session.prompt_for(content, |prompt| PromptWaiter {
+            reply: Box::new(move |answer| ear.answered(prompt, answer)),
+            open: Box::new(()),
+        })
+    }
+
+    fn answer(&self, call: CallId, answer: Answer) -> BoxFuture<'_, ()> {
+        // What holds for always is a rule of the root session's, which all inherit.
+        let answer = match answer {
+            Answer::AllowAlways => Answer::AllowOnce,
+            Answer::RejectAlways => Answer::RejectOnce,
+            Answer::AllowOnce | Answer::RejectOnce | Answer::Unanswered => answer,
+        };
+        async move {
+            // Closed: nothing waits for it any more.
+            let _closed = self.session.answer(call, answer).await;
+        }
+        .boxed()
+    }
+
+    fn cancel(&self) {
+        self.session.cancel();
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        async move {
+            let (closed, over) = oneshot::channel();
+            let reply = Box::new(move |()| {
+                closed.send(()).ok();
+            });
+            self.session.close(reply).await;
+            self.ear.close();
+            // Called or dropped, it is over.
+            drop(over.await);
+        }
+        .boxed()
+    }
+}
+
+fn not_stored(why: &str) -> Fault {
+    Fault::new(Kind::User, format!("{why}: sessions are not stored (`store.enabled` is false)"))
+        .with_hint("Start the task anew, with what it must know in its goal and context.")
+}

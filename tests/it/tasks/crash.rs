@@ -1,0 +1,74 @@
+//! A process that is killed while tasks run, and the next one.
+
+use serde_json::Value;
+
+use super::{chat, chat_with, row};
+use crate::support::home::Home;
+use crate::support::tasks::{Chat, content};
+
+/// Kills the agent at once; the session.
+fn kill(mut chat: Chat) -> String {
+    chat.agent.unchecked();
+    chat.agent.signal("-KILL");
+    chat.session.clone()
+}
+
+/// A task that has ended, one that runs and one that is queued; then the process is killed.
+fn killed(config: &str) -> (Home, String) {
+    let config = format!("delegation:\n  max_concurrent_children: 1\n{config}");
+    let (home, mut chat) = chat_with(&config);
+    home.open_gate("a");
+    chat.say("async work a");
+    chat.until("t1", "completed");
+    chat.say("async work b");
+    chat.until("t2", "running");
+    chat.say("steer t2 with remember");
+    chat.say("async work c");
+    let session = kill(chat);
+    (home, session)
+}
+
+#[test]
+fn after_a_kill_tasks_are_interrupted_and_go_on_when_the_user_says_so() {
+    let (home, session) = killed("");
+    let mut chat = Chat::load(&home, &session);
+    let card = chat.until("t2", "interrupted");
+    assert_eq!(card["status"], "failed");
+    assert!(content(&card).contains("`/resume t2`"), "{card}");
+    assert_eq!(chat.state("t1").as_deref(), Some("completed"));
+    assert_eq!(chat.list()[..2], [row("t1", "completed", None), row("t2", "interrupted", None)]);
+    home.open_gate("c");
+    assert!(chat.say("/resume t2").contains("`t2`"));
+    let card = chat.until("t2-2", "completed");
+    assert_eq!(card["title"], "`t2` · work b");
+    // What was sent to it and not read is not lost, and its own words of before are known.
+    let report = chat.say("/collect t2");
+    assert!(report.contains("remember"), "{report}");
+    assert!(chat.say("/resume t1").contains("only an interrupted task can be resumed"));
+}
+
+#[test]
+fn after_a_kill_tasks_go_on_by_themselves_where_the_configuration_says_so() {
+    let (home, session) = killed("  resume: auto\n");
+    let mut chat = Chat::load(&home, &session);
+    home.open_gate("c");
+    chat.until("t2-2", "completed");
+    let all_over = |chat: &Chat| {
+        let ended = |name: &str| chat.state(name).as_deref() == Some("completed");
+        (ended("t3") || ended("t3-2")).then_some(())
+    };
+    chat.wait("the queued task's end", all_over);
+}
+
+#[test]
+fn a_report_that_nobody_was_given_survives_the_kill() {
+    let (home, mut chat) = chat();
+    home.open_gate("a");
+    chat.say("async work a");
+    chat.until("t1", "completed");
+    let session = kill(chat);
+    let mut chat = Chat::load(&home, &session);
+    assert!(chat.say("/collect t1").contains("Ended a."));
+    let collected: Value = chat.outcome("collect t1");
+    assert_eq!(collected["tasks"][0]["report"], "Begun a. Ended a.");
+}
