@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use crate::config::{Environment, Folders};
 use crate::fault;
 use crate::fault::Fault;
-use crate::headless::chat::{Asker, Chat, ChatError, Which};
+use crate::headless::chat::{Asker, Chat, ChatError, Left, Which};
 use crate::headless::demo;
 use crate::headless::demo::Demo;
 use crate::headless::editor::Editor;
@@ -120,6 +120,9 @@ async fn converse(args: &RunArgs, out: &mut (dyn Write + Send)) -> Result<u8, Fa
     });
     let mut chat = Chat::new(editor, Printer::new(out, format(args)), asker(), interrupts);
     let mut result = talk(&mut chat, &plan).await;
+    if matches!(result, Ok(_) | Err(ChatError::Refused(_))) {
+        result = finish_tasks(&mut chat, plan.asking, result).await;
+    }
     if result.is_ok()
         && let Some(demo) = &plan.demo
     {
@@ -305,6 +308,66 @@ async fn talk(chat: &mut Chat<'_>, plan: &Plan) -> Result<String, ChatError> {
         }
     }
     Ok(stop)
+}
+
+/// Tasks end with the server, so it stays until they are done. How the prompt went is how the run went.
+async fn finish_tasks(
+    chat: &mut Chat<'_>,
+    asking: Asking,
+    result: Result<String, ChatError>,
+) -> Result<String, ChatError> {
+    let left = loop {
+        let left = chat.until_tasks_rest().await?;
+        if let Left::Waiting(tasks) = &left
+            && asking == Asking::Person
+            && let Some(first) = tasks.first()
+            && chat.settle(first).await?
+        {
+            continue;
+        }
+        break left;
+    };
+    if left == Left::Nothing {
+        return result;
+    }
+    let text = of_left(&left, chat.is_kept().await != Some(false));
+    if chat.printer().format() == Format::Json {
+        writeln!(io::stderr(), "talaria run: {text}").ok();
+    } else {
+        chat.printer().note(&text)?;
+    }
+    match left {
+        Left::Given(_) => result.map(|_| "cancelled".to_owned()),
+        Left::Nothing | Left::Waiting(_) => result,
+    }
+}
+
+/// What becomes of tasks that are not done.
+fn of_left(left: &Left, is_kept: bool) -> String {
+    let (tasks, waits) = match left {
+        Left::Nothing => return String::new(),
+        Left::Waiting(tasks) => (tasks, true),
+        Left::Given(tasks) => (tasks, false),
+    };
+    let one = tasks.len() == 1;
+    let names: Vec<String> = tasks.iter().map(|task| format!("`{task}`")).collect();
+    let names = names.join(", ");
+    let waits = match (waits, one) {
+        (true, true) => " waits for a permission and",
+        (true, false) => " wait for permissions and",
+        (false, _) => "",
+    };
+    let (is, it) = if one { ("is", "it") } else { ("are", "them") };
+    // It needs somebody who can be asked.
+    let place = if matches!(left, Left::Waiting(_)) { " in a terminal" } else { "" };
+    if is_kept {
+        format!(
+            "{names}{waits} {is} interrupted with the end of this run; \
+             `talaria run --continue \"/resume all\"`{place} lets {it} go on."
+        )
+    } else {
+        format!("{names}{waits} {is} lost with the end of this run: the session is not kept.")
+    }
 }
 
 async fn tell_how_to_go_on(chat: &mut Chat<'_>) {

@@ -1,18 +1,47 @@
 //! A conversation with a person beside it: prompts go in, the printer shows what comes, questions are
 //! asked, an interrupt cancels. Where the person sits is its caller's.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::time::Duration;
+
+use futures::FutureExt as _;
 
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
+use super::card;
 use super::editor::Editor;
 use super::print::Printer;
 use super::process::Ending;
 use super::seen::{RequestId, RpcError, Seen};
 use crate::fault::{Fault, Kind};
 use crate::permission::Answer;
+
+/// How long no card may change before what they say is believed: an agent need not show each change at
+/// once.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// How background tasks stand when a run is at its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Left {
+    /// All are over.
+    Nothing,
+    /// These wait for a permission that nobody gives.
+    Waiting(Vec<String>),
+    /// The person did not want to wait for these.
+    Given(Vec<String>),
+}
+
+/// What was last shown of a task.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Card {
+    task: String,
+    state: String,
+    text: String,
+}
 
 /// Asks the person; the answer comes when it comes.
 pub type Asker = Box<dyn FnMut() -> oneshot::Receiver<Answer> + Send>;
@@ -52,6 +81,8 @@ pub struct Chat<'a> {
     pending: Option<oneshot::Receiver<Answer>>,
     questions: Vec<Value>,
     interrupted: bool,
+    /// By their ids.
+    cards: BTreeMap<String, Card>,
     /// Whether a question was refused because nobody could be asked.
     pub refused: bool,
 }
@@ -73,6 +104,7 @@ impl<'a> Chat<'a> {
             pending: None,
             questions: Vec::new(),
             interrupted: false,
+            cards: BTreeMap::new(),
             refused: false,
         }
     }
@@ -205,6 +237,10 @@ impl<'a> Chat<'a> {
 
     /// Sends a prompt and shows the turn; the stop reason.
     pub async fn prompt(&mut self, text: &str) -> Result<String, ChatError> {
+        // What came since the last answer is of before this prompt.
+        while let Some(seen) = self.editor.next().now_or_never() {
+            self.take(seen)?;
+        }
         self.printer.prompt(text)?;
         let content = json!([{"type": "text", "text": text}]);
         let params = json!({"sessionId": self.session, "prompt": content});
@@ -229,48 +265,139 @@ impl<'a> Chat<'a> {
         self.until(&request).await?.map_err(ChatError::Refused)
     }
 
+    /// Shows what comes until no background task runs or is queued.
+    pub async fn until_tasks_rest(&mut self) -> Result<Left, ChatError> {
+        let mut quiet = Instant::now() + QUIET;
+        loop {
+            let waiting = self.tasks_that_are(&["waiting"]);
+            let rests = self.tasks_that_are(&["queued", "running"]).is_empty();
+            if self.interrupted {
+                let given = self.tasks_that_are(&["queued", "running", "waiting"]);
+                return Ok(if given.is_empty() { Left::Nothing } else { Left::Given(given) });
+            }
+            if rests && waiting.is_empty() {
+                return Ok(Left::Nothing);
+            }
+            // A person who is being asked is waited for.
+            let is_over = rests && self.pending.is_none();
+            let before = self.cards.clone();
+            tokio::select! {
+                biased;
+                seen = self.next() => {
+                    if let Some(seen) = seen? {
+                        self.take(seen)?;
+                    }
+                }
+                () = tokio::time::sleep_until(quiet), if is_over => {
+                    return Ok(Left::Waiting(waiting));
+                }
+            }
+            if self.cards != before {
+                quiet = Instant::now() + QUIET;
+            }
+        }
+    }
+
+    fn tasks_that_are(&self, states: &[&str]) -> Vec<String> {
+        let meant = self.cards.values().filter(|card| states.contains(&card.state.as_str()));
+        meant.map(|card| card.task.clone()).collect()
+    }
+
+    /// Asks the person what a task waits for, while no prompt is open; then tells the agent. Whether the
+    /// person said something.
+    pub async fn settle(&mut self, task: &str) -> Result<bool, ChatError> {
+        let is_meant = |card: &&Card| card.task == task && card.state == "waiting";
+        let Some(card) = self.cards.values().find(is_meant).cloned() else { return Ok(true) };
+        let mut lines = card.text.lines();
+        let what = lines.next().unwrap_or_default();
+        // It may be a task of this task that asks.
+        let named = lines.next().and_then(|line| line.split("`/allow ").nth(1)?.split('`').next());
+        let asker = named.unwrap_or(task).to_owned();
+        let call = json!({"toolCallId": "", "title": format!("`{asker}` · {what}")});
+        self.printer.question(&json!({ "toolCall": call }))?;
+        let mut answer = (self.asker)();
+        let answer = loop {
+            tokio::select! {
+                biased;
+                Some(()) = self.interrupts.recv() => {
+                    self.interrupted = true;
+                    return Ok(false);
+                }
+                answer = &mut answer => break answer.unwrap_or(Answer::Unanswered),
+                seen = self.editor.next() => self.take(seen)?,
+            }
+        };
+        let command = match answer {
+            Answer::AllowOnce => format!("/allow {asker}"),
+            Answer::AllowAlways => format!("/allow {asker} always"),
+            Answer::RejectOnce | Answer::RejectAlways => format!("/deny {asker}"),
+            Answer::Unanswered => return Ok(false),
+        };
+        // Until the next card it is not known what it waits for.
+        for card in self.cards.values_mut().filter(|card| card.task == task) {
+            "running".clone_into(&mut card.state);
+        }
+        self.prompt(&command).await?;
+        Ok(true)
+    }
+
     /// Answers, interrupts and everything from the agent, until the answer to a request.
     async fn until(&mut self, request: &RequestId) -> Result<Result<Value, RpcError>, ChatError> {
         loop {
-            let answer = async {
-                match &mut self.pending {
-                    // A person that went away has not answered.
-                    Some(pending) => pending.await.unwrap_or(Answer::Unanswered),
-                    None => std::future::pending().await,
-                }
-            };
-            let seen = tokio::select! {
-                biased;
-                Some(()) = self.interrupts.recv() => {
-                    self.interrupt()?;
-                    continue;
-                }
-                answer = answer => {
-                    self.answer(answer)?;
-                    continue;
-                }
-                seen = self.editor.next() => seen,
-            };
-            match seen {
-                Seen::Answered { request: answered, result, .. } if answered == *request => {
+            match self.next().await? {
+                Some(Seen::Answered { request: answered, result, .. }) if answered == *request => {
                     return Ok(result);
                 }
-                Seen::Ended(ending) => return Err(ChatError::Ended(ending)),
-                Seen::Update { update, .. } => {
-                    let editor = &self.editor;
-                    self.printer.update(&update, &|terminal| editor.screen(terminal))?;
-                }
-                Seen::Asked { method, params, said, .. }
-                    if method == "session/request_permission" =>
-                {
-                    self.asked(params, said)?;
-                }
-                Seen::Asked { .. }
-                | Seen::Notified { .. }
-                | Seen::Answered { .. }
-                | Seen::Stray(_) => {}
+                Some(seen) => self.take(seen)?,
+                None => {}
             }
         }
+    }
+
+    /// The next thing from the agent; nothing where the person did something.
+    async fn next(&mut self) -> Result<Option<Seen>, ChatError> {
+        let answer = async {
+            match &mut self.pending {
+                // A person that went away has not answered.
+                Some(pending) => pending.await.unwrap_or(Answer::Unanswered),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            Some(()) = self.interrupts.recv() => self.interrupt()?,
+            answer = answer => self.answer(answer)?,
+            seen = self.editor.next() => return Ok(Some(seen)),
+        }
+        Ok(None)
+    }
+
+    fn take(&mut self, seen: Seen) -> Result<(), ChatError> {
+        match seen {
+            Seen::Ended(ending) => return Err(ChatError::Ended(ending)),
+            Seen::Update { update, .. } => {
+                if let Some(mark) = card::mark(&update).filter(|mark| mark.is_card) {
+                    let card =
+                        self.cards.entry(field(&update, "toolCallId").to_owned()).or_default();
+                    mark.task.clone_into(&mut card.task);
+                    mark.state.clone_into(&mut card.state);
+                    if let Some(content) = update.get("content").and_then(Value::as_array) {
+                        let text = |part: &Value| part.pointer("/content/text").cloned();
+                        let texts = content.iter().filter_map(text);
+                        card.text =
+                            texts.filter_map(|text| text.as_str().map(str::to_owned)).collect();
+                    }
+                }
+                let editor = &self.editor;
+                self.printer.update(&update, &|terminal| editor.screen(terminal))?;
+            }
+            Seen::Asked { method, params, said, .. } if method == "session/request_permission" => {
+                self.asked(params, said)?;
+            }
+            Seen::Asked { .. } | Seen::Notified { .. } | Seen::Answered { .. } | Seen::Stray(_) => {
+            }
+        }
+        Ok(())
     }
 
     fn asked(&mut self, params: Value, said: Option<Answer>) -> io::Result<()> {
@@ -315,6 +442,10 @@ impl<'a> Chat<'a> {
         self.pending = None;
         self.questions.clear();
         self.editor.cancel(&self.session);
+        if self.editor.open_requests() == 0 {
+            // No turn runs: what waits for tasks ends with this.
+            return Ok(());
+        }
         self.printer.note("Cancelling; once more ends the agent.")
     }
 }

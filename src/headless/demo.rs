@@ -1,5 +1,5 @@
 //! The project of `talaria run --demo`: a shell script with a bug, a check that finds it, and the
-//! script of the model that mends it. It needs no key and no network.
+//! script of a model that delegates the mending. It needs no key and no network.
 
 use std::path::{Path, PathBuf};
 
@@ -15,8 +15,13 @@ const FILES: [(&str, &str); 3] = [
 const MODEL: &str = include_str!("demo/model.script");
 
 /// What is said to the model, in order.
-pub const PROMPTS: [&str; 2] =
-    ["./check.sh fails. Find out why and mend it.", "Say in one sentence what you changed."];
+pub const PROMPTS: [&str; 5] = [
+    "./check.sh fails. Mend that, and have the README reviewed, both in the background.",
+    "What does greet.sh do, meanwhile?",
+    "/steer t2 Say also what a newcomer misses.",
+    "Wait for both and tell me what came out.",
+    "/tasks",
+];
 
 /// A demo project on disk.
 #[derive(Debug, Clone)]

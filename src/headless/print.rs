@@ -8,11 +8,12 @@ use std::io::Write;
 use serde_json::{Value, json};
 use similar::ChangeTag;
 
+use super::card;
 use super::diff;
 use super::policy;
 use super::seen::RpcError;
 use super::terminals::Screen;
-use crate::letters;
+use crate::letters::{self, grouped};
 use crate::permission::Answer;
 
 /// The most lines that are shown of a difference, and of a program's output.
@@ -189,6 +190,10 @@ impl<'a> Printer<'a> {
             return Ok(());
         };
         let number = |name: &str| usage.get(name).and_then(Value::as_u64).unwrap_or_default();
+        if number("used") == 0 {
+            // A server that does not count says so.
+            return Ok(());
+        }
         let cost = usage.get("cost").and_then(|cost| {
             let amount = cost.get("amount").and_then(Value::as_f64)?;
             Some(format!(", {amount:.4} {}", field(cost, "currency")))
@@ -264,6 +269,9 @@ impl<'a> Printer<'a> {
         let call = self.calls.entry(id.clone()).or_default();
         let before = call.status.clone();
         merge(call, update);
+        if let Some(mark) = card::mark(update).filter(|mark| mark.is_card) {
+            return self.card(&id, &before, mark.state);
+        }
         if call.status == before {
             return Ok(());
         }
@@ -293,6 +301,36 @@ impl<'a> Printer<'a> {
             }
             _ => {}
         }
+        self.out.flush()
+    }
+
+    /// The card of a task: shown when it comes to be, and when the task is over. That it goes on is looked
+    /// at where cards are shown, not in a log.
+    fn card(&mut self, id: &str, before: &str, state: &str) -> io::Result<()> {
+        let Some(call) = self.calls.get(id) else { return Ok(()) };
+        let is_over = |status: &str| matches!(status, "completed" | "failed");
+        let is_new = before.is_empty();
+        if is_over(before) || !is_new && !is_over(&call.status) {
+            return Ok(());
+        }
+        let title = without_control(&call.title).replace('\n', " ");
+        if !is_over(&call.status) {
+            let word = if state == "queued" { "queued" } else { "started" };
+            self.start_line()?;
+            let line = self.painted("36", &format!("◦ {title}"));
+            writeln!(self.out, "{line} … {word}")?;
+            return self.out.flush();
+        }
+        let failed = call.status == "failed";
+        let text: String = call.content.iter().map(content_text).collect();
+        // The first line is how it ended.
+        let (head, rest) = text.split_once('\n').unwrap_or((&text, ""));
+        let head = without_control(if head.is_empty() { state } else { head });
+        let head = if failed { self.painted("31", &head) } else { head };
+        self.start_line()?;
+        let line = self.painted("36", &format!("● {title}"));
+        writeln!(self.out, "{line} … {head}")?;
+        self.output(rest.trim_matches('\n'))?;
         self.out.flush()
     }
 
@@ -374,6 +412,10 @@ fn merge(call: &mut Call, update: &Value) {
     call.title = text("title").unwrap_or_else(|| std::mem::take(&mut call.title));
     call.kind = text("kind").unwrap_or_else(|| std::mem::take(&mut call.kind));
     call.status = text("status").unwrap_or_else(|| std::mem::take(&mut call.status));
+    if call.status.is_empty() && card::mark(update).is_some_and(|mark| mark.is_card) {
+        // It is left out where it is this.
+        "pending".clone_into(&mut call.status);
+    }
     if let Some(content) = update.get("content").and_then(Value::as_array) {
         call.content.clone_from(content);
     }
@@ -399,19 +441,6 @@ pub(crate) fn without_control(text: &str) -> String {
         letter => !letters::is_hidden(*letter),
     };
     text.chars().filter(is_shown).collect()
-}
-
-/// 12345 as `12 345`.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(' ');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]

@@ -90,3 +90,96 @@ fn a_failure_is_said_once() {
     assert_eq!(err.to_lowercase().matches("the key was refused").count(), 1, "{err}");
     assert!(err.starts_with("talaria run: "), "{err}");
 }
+
+const TASKS: &str = r#"
+    when prompt "start *"
+      call delegate_task_async {"goal": "${1}"}
+    then
+      say "Started."
+    when prompt "break *"
+      call delegate_task_async {"goal": "${1}"}
+    then
+      fail auth "the key was refused"
+    when prompt "slow"
+      delay 1500ms
+      say "Slow, but done."
+    when prompt "*nterrupted*"
+      delay 500ms
+      call write {"path": "new.txt", "content": "new\n"}
+    when prompt "write"
+      delay 500ms
+      call write {"path": "new.txt", "content": "new\n"}
+    then
+      say "Never said."
+"#;
+
+fn run_tasks(home: &Home, arguments: &[&str]) -> Output {
+    run(home, arguments, |command| {
+        command.env("TALARIA_MODEL", format!("scripted:{}", home.script().display()));
+    })
+}
+
+#[test]
+fn a_run_lasts_until_its_tasks_are_over() {
+    let home = Home::scripted(TASKS);
+    let output = run_tasks(&home, &["start slow"]);
+    let out = text(&output.stdout);
+    assert!(output.status.success(), "{out}");
+    let lines: Vec<&str> = out.lines().filter(|line| !line.is_empty()).collect();
+    assert_eq!(lines[..3], ["› start slow", "◦ `t1` · slow … started", "Started."], "{out}");
+    assert!(lines[3].starts_with("● `t1` · slow … completed"), "{out}");
+    assert_eq!(lines[4..], ["    Slow, but done."], "{out}");
+
+    let output = run_tasks(&home, &["--json", "start slow"]);
+    let out = text(&output.stdout);
+    assert!(out.lines().last().unwrap_or_default().contains("Slow, but done."), "{out}");
+
+    // The prompt's outcome is the run's.
+    let output = run_tasks(&home, &["break slow"]);
+    let out = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(out.contains("Slow, but done."), "{out}");
+    assert!(text(&output.stderr).contains("the key was refused"));
+}
+
+#[test]
+fn a_task_that_waits_for_a_permission_ends_the_run_and_goes_on_later() {
+    let home = Home::scripted(TASKS);
+    let output = run_tasks(&home, &["start write"]);
+    let out = text(&output.stdout);
+    assert!(output.status.success(), "{out}");
+    let said = "`t1` waits for a permission and is interrupted with the end of this run; `talaria run \
+                --continue \"/resume all\"` in a terminal lets it go on.";
+    assert!(out.ends_with(&format!("{said}\n")), "{out}");
+
+    let output = run_tasks(&home, &["--json", "--continue", "/resume all"]);
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(out.contains("`t1` is running"), "{out}{err}");
+    assert!(!home.exists("new.txt") && err.contains("waits for a permission"), "{err}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_the_wait_for_tasks() {
+    use std::io::{BufRead, BufReader};
+
+    let home = Home::scripted(&TASKS.replace("1500ms", "60s"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_talaria"));
+    command
+        .args(["run", "start slow"])
+        .current_dir(home.work())
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("TALARIA_HOME", home.state())
+        .env("TALARIA_MODEL", format!("scripted:{}", home.script().display()))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    while lines.next().unwrap().unwrap() != "Started." {}
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let rest: String = lines.map_while(Result::ok).collect();
+    assert!(rest.ends_with("`talaria run --continue \"/resume all\"` lets it go on."), "{rest}");
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
+}

@@ -139,3 +139,66 @@ fn an_error_is_written_for_programs_only() {
         assert_eq!(String::from_utf8(out).expect("text"), written);
     }
 }
+
+#[test]
+fn a_card_is_shown_when_it_comes_to_be_and_when_its_task_is_over() {
+    let card = |kind: &str, id: &str, state: &str, text: &str| {
+        let mut card = json!({"sessionUpdate": kind, "toolCallId": id, "title": "`t1` · Look",
+            "kind": "think", "status": match state {
+                "queued" => "pending",
+                "running" | "waiting" => "in_progress",
+                "completed" => state,
+                _ => "failed",
+            },
+            "content": [{"type": "content", "content": {"type": "text", "text": text}}],
+            "_meta": {"talaria": {"task": {"id": "t1", "state": state}}}});
+        if state == "queued" {
+            // As it is on the wire.
+            card.as_object_mut().expect("an object").remove("status");
+        }
+        card
+    };
+    let updates = [
+        said("agent_message_chunk", "I let it"),
+        card("tool_call", "task-t1", "queued", "queued, place 1"),
+        card("tool_call_update", "task-t1", "running", "running"),
+        said("agent_message_chunk", "Started."),
+        card("tool_call_update", "task-t1", "waiting", "waiting"),
+        card("tool_call_update", "task-t1", "running", "running \u{b7} 3 steps"),
+        card("tool_call", "task-t1/c1", "running", "asked"),
+        card("tool_call_update", "task-t1/c1", "completed", "edited"),
+        card("tool_call_update", "task-t1", "completed", "completed · 3 s\n\nIt is there.\nThere."),
+        card("tool_call_update", "task-t1", "completed", "completed · 3 s\n\nIt is there.\nThere."),
+        card("tool_call", "task-t1-2", "running", "running"),
+        card("tool_call_update", "task-t1-2", "cancelled", "cancelled · 0 s\nnot needed"),
+        card("tool_call", "task-t2", "interrupted", "interrupted: it ended"),
+    ];
+    let expected = expect![[r#"
+        I let it
+        ◦ `t1` · Look … queued
+        Started.
+        ● `t1` · Look … done
+        ● `t1` · Look … completed · 3 s
+            It is there.
+            There.
+        ◦ `t1` · Look … started
+        ● `t1` · Look … cancelled · 0 s
+            not needed
+        ● `t1` · Look … interrupted: it ended
+    "#]];
+    check(Format::Plain, &updates, &expected);
+    let mut out = Vec::new();
+    let mut printer = Printer::new(&mut out, Format::Coloured);
+    for update in &updates[1..4] {
+        printer.update(update, &|_| None).expect("writes");
+    }
+    printer.start_line().expect("writes");
+    let text = String::from_utf8(out).expect("text");
+    assert!(!text.contains("\u{1b}[2K"), "no line waits for the end of a task: {text:?}");
+}
+
+#[test]
+fn who_counts_no_tokens_says_nothing_of_them() {
+    let usage = json!({"sessionUpdate": "usage_update", "used": 0, "size": 128_000});
+    check(Format::Plain, &[said("agent_message_chunk", "Hi"), usage], &expect![["Hi\n"]]);
+}
