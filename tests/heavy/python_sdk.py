@@ -35,6 +35,29 @@ then
 
 when prompt "for ever"
   repeat 100000 "more " every 20ms
+
+when prompt "delegate"
+  call delegate_task_async {"tasks": [{"goal": "write it"}, {"goal": "think about it"}]}
+then
+  say "Started."
+
+when prompt "write it*"
+  call write {"path": "by-a-task.txt", "content": "done\\n"}
+then
+  say "Written."
+
+when prompt "think about it*"
+  say "Thinking. "
+  gate thought
+  say "Thought."
+
+when prompt "hurry"
+  say "Hurried."
+
+when prompt "wait for both"
+  call collect_task {"task_ids": ["t1", "t2"]}
+then
+  say "${outcome}"
 """
 
 
@@ -239,6 +262,42 @@ async def fork(agent, editor, session, work_folder):
     return "a copy that answers, is closed and resumed"
 
 
+async def tasks(agent, editor, work_folder, gate):
+    answer = await agent.new_session(cwd=str(work_folder), mcp_servers=[])
+    session = answer.session_id
+
+    async def prompt(text):
+        editor.updates.clear()
+        answer = await agent.prompt(session_id=session, prompt=[acp.text_block(text)])
+        check(answer.stop_reason == "end_turn", answer)
+        told.extend(editor.updates)
+        return editor.text()
+
+    told = []
+    check("Started." in await prompt("delegate"), editor.text())
+    check("Hello, editor." in await prompt("chat"), editor.text())
+    listed = await prompt("/tasks")
+    check("`t2` running" in listed and "`t1`" in listed, listed)
+    check("next request" in await prompt("/steer t2 hurry"), editor.text())
+    gate.touch()
+    collected = await prompt("wait for both")
+    check("Written." in collected and "Hurried." in collected, collected)
+    # What is open when a turn ends is asked again in the next, under the same id.
+    asked = {call.tool_call_id for call in editor.asked}
+    check(asked == {"task-t1/c1"}, asked)
+    check((work_folder / "by-a-task.txt").read_text() == "done\n", "the task wrote its file")
+    marks = {}
+    for update in told:
+        if update.session_update in ("tool_call", "tool_call_update"):
+            mark = ((update.field_meta or {}).get("talaria") or {}).get("task")
+            if mark and update.tool_call_id == f"task-{mark['id']}":
+                marks[update.tool_call_id] = (mark["state"], update.status)
+    ends = {"task-t1": ("completed", "completed"), "task-t2": ("completed", "completed")}
+    check(marks == ends, marks)
+    await agent.close_session(session_id=session)
+    return "two in the background while the chat goes on: one asks and writes, one is steered, both are collected"
+
+
 async def play(folder):
     work_folder = folder / "work"
     work_folder.mkdir()
@@ -307,6 +366,8 @@ async def play(folder):
         await row("load", load(agent, editor, session, work_folder, told))
         await row("go on", go_on(agent, editor, session))
         await row("fork, resume", fork(agent, editor, session, work_folder))
+        editor.asked.clear()
+        await row("background tasks", tasks(agent, editor, work_folder, folder / "thought"))
     await row("end of input, second process", ended(process))
     return failed
 
