@@ -133,8 +133,9 @@ impl Worker {
         let Some((prompt, unread)) = self.first.take() else { return Ok(()) };
         let prompt = self.child.prompt(prompt);
         self.state.prompted(prompt, None);
-        self.checkpoint().await?;
+        // At once, so that its first request may have them.
         self.take(unread);
+        self.checkpoint().await?;
         self.renew().await
     }
 
