@@ -12,6 +12,7 @@ mod frames;
 mod handler;
 mod inbound;
 mod open;
+mod profiles;
 mod project;
 mod replay;
 mod sessions;

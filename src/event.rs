@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::ids::{CallId, MessageId, TerminalId};
+use crate::ids::{CallId, MessageId, SessionId, TerminalId};
 use crate::permission::{Grant, Mode};
 use crate::transcript::Content;
 
@@ -28,6 +28,71 @@ pub enum Event {
     Commands(Vec<CommandSpec>),
     /// The settings changed: mode, model, thought level.
     Settings(Settings),
+    /// A session that does a task of this one came to be or changed. For viewers with `subagents`.
+    Subagent(Subagent),
+    /// Words between this session and one that does a task of it; both show them. For the same viewers.
+    Between(Between),
+    /// Something that is no part of the conversation. For viewers with `notices`.
+    Notice(Notice),
+    /// The session's tasks as a plan, whole. For viewers with `plans`.
+    Board(Vec<PlanEntry>),
+    /// A turn begins that no prompt asked for; absent: it is over. What is said between is marked so.
+    FollowUp(Option<FollowUpMark>),
+}
+
+/// A session that does a task. An absent field is unchanged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subagent {
+    pub child: SessionId,
+    pub title: Option<String>,
+    /// What it is for.
+    pub description: Option<String>,
+    /// Whether the client may cancel it.
+    pub can_cancel: Option<bool>,
+    pub state: Option<SubagentState>,
+}
+
+/// What a session that does a task is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SubagentState {
+    Running,
+    /// The user is asked for something.
+    Asks,
+    /// Nothing, and nothing ended: it is yet to begin.
+    Waits,
+    Finished,
+    Cancelled,
+    Failed {
+        message: String,
+    },
+}
+
+/// Words between a session and one that does a task of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Between {
+    /// In the transcript of the session that tells it.
+    pub message: MessageId,
+    pub child: SessionId,
+    pub to_child: bool,
+    pub text: String,
+}
+
+/// Something that the user may want to know, and that changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    pub title: String,
+    pub text: Option<String>,
+    /// Something went wrong.
+    pub is_warning: bool,
+}
+
+/// Which turn that no prompt asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FollowUpMark {
+    /// From 1: one more than that of the turn whose tasks reported.
+    pub generation: u32,
+    /// Whose reports it is about: `t1`.
+    pub tasks: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,9 +221,23 @@ pub struct Question {
     pub call: CallUpdate,
     /// What "always" would mean for this call.
     pub grant: Grant,
+    /// Whose call it is, where a task asks: a viewer with `subagents` is asked under these.
+    pub of: Option<OfChild>,
+}
+
+/// A call of a session that does a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OfChild {
+    pub child: SessionId,
+    pub call: CallId,
 }
 
 impl Question {
+    /// One of the session's own.
+    pub fn new(call: CallUpdate, grant: Grant) -> Self {
+        Self { call, grant, of: None }
+    }
+
     pub fn id(&self) -> &CallId {
         &self.call.id
     }

@@ -8,6 +8,7 @@ pub mod wildcard;
 pub mod letters;
 pub mod fault;
 pub mod permission;
+pub mod viewer;
 pub mod transcript;
 pub mod event;
 pub mod known;

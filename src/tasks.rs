@@ -24,5 +24,5 @@ pub use answer::{Cancelled, Checked, Collected, Pending, Row, Started, Steered};
 pub use child::{Begin, Child, ChildSaid, Order, Spawn, Spawned};
 pub use error::TaskError;
 pub use handle::{Attachment, Door, Past, TasksHandle, TasksInbox, Wait, Waiting, Which, handle};
-pub use said::{TaskReport, TaskSaid};
+pub use said::{About, TaskCard, TaskReport, TaskSaid};
 pub use spec::{By, Caller, Details, NewTask, Origin, TaskName};

@@ -60,6 +60,8 @@ pub enum Author {
     /// The session's task with this number: its report. Nobody waits for an answer to it, and a client is
     /// not shown it as a prompt.
     Task(u64),
+    /// Talaria, which lets the model go on with reports. The same holds for it.
+    FollowUp,
 }
 
 impl Author {

@@ -40,6 +40,8 @@ pub struct Start {
     pub origin: Origin,
     /// It is a task's: no user cancels it.
     pub is_task: bool,
+    /// The widest mode that it may have, whatever the session's becomes.
+    pub cap: Option<Mode>,
 }
 
 /// What can change while a turn runs; it takes the newest before each request and each judgement.

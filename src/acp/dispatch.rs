@@ -14,6 +14,7 @@ use super::handler::{Answering, Table};
 use super::inbound::{
     self, Features, error_of, invalid, not_initialized, parse, unknown_method, unknown_session,
 };
+use super::profiles;
 use super::project::v1;
 use super::sessions::{OpeningFailure, Sessions};
 use super::transport::Wire;
@@ -25,6 +26,7 @@ use crate::model::provider::HttpClient;
 use crate::permission::Mode;
 use crate::session::{Answered, PromptWaiter, SessionHandle, Setting};
 use crate::transcript::End;
+use crate::viewer::Viewer;
 
 /// The one authentication method: a key from the environment or the configuration.
 const AUTH_METHOD: &str = "configured-key";
@@ -37,6 +39,7 @@ pub(super) struct Server {
     pub(super) stop: CancellationToken,
     /// What the client can do; absent before `initialize`.
     pub(super) features: Option<Features>,
+    pub(super) viewer: Viewer,
     pub(super) sessions: Sessions,
     signed_out: bool,
     http: Option<HttpClient>,
@@ -55,6 +58,7 @@ impl Server {
             tasks,
             stop,
             features: None,
+            viewer: Viewer::default(),
             sessions: Sessions::default(),
             signed_out: false,
             http: None,
@@ -63,6 +67,7 @@ impl Server {
 
     fn initialize(&mut self, request: &acp::InitializeRequest) -> acp::InitializeResponse {
         self.features = Some(inbound::features(&request.client_capabilities));
+        self.viewer = profiles::viewer(request);
         if let Some(client) = &request.client_info {
             tracing::info!(client = client.name, version = client.version, "a client connected");
         }

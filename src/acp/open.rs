@@ -41,6 +41,7 @@ use crate::tools::permission::Policy;
 use crate::tools::roots::Roots;
 use crate::tools::{TaskLimits, ToolSettings, Toolbox};
 use crate::turn::Environment;
+use crate::viewer::Viewer;
 
 /// How long an opening may go on when the connection ends; what is said then must still be written.
 const AT_THE_END: Duration = Duration::from_secs(1);
@@ -79,6 +80,7 @@ pub(super) struct Place {
     pub(super) connection: ConnectionTo<Client>,
     pub(super) wire: Wire,
     pub(super) features: Features,
+    pub(super) viewer: Viewer,
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
 }
@@ -482,6 +484,7 @@ fn opening(
         restored: Restored::default(),
         is_shown: to_open.from == From::Load,
         notice: None,
+        viewer: place.viewer,
         inherited: None,
         parent: None,
     }

@@ -68,6 +68,7 @@ impl Server {
             connection: connection.clone(),
             wire: self.wire.clone(),
             features: self.features.unwrap_or_default(),
+            viewer: self.viewer,
             tasks: self.tasks.clone(),
             stop: self.stop.clone(),
         };

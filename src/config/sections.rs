@@ -254,12 +254,82 @@ pub struct TasksSection {
     pub max_per_prompt: u32,
     /// The most tokens of all of them together, in and out.
     pub max_tokens_per_prompt: u64,
+    /// How often reports of tasks may lead to a turn that leads to tasks again, by itself: your prompt is
+    /// generation 0, and a turn on a report has one more than the turn that started its task.
+    pub max_follow_ups: u32,
+    /// What the report of a task does while nothing runs. Not set: `auto` for tasks that the model started,
+    /// `notify` for those that you started.
+    pub follow_up: Option<FollowUp>,
+    /// The mode of a turn that a report starts by itself.
+    pub follow_up_mode: FollowUpMode,
+    /// How long a prompt stays open for its tasks, in seconds, where the editor may lose what comes later.
+    pub hold_seconds: u64,
+    /// Whether a prompt stays open for its tasks.
+    pub delivery: Delivery,
+    /// Whether cancelling a turn cancels the background tasks, too.
+    pub cancel_with_turn: CancelWithTurn,
 }
 
 impl Default for TasksSection {
     fn default() -> Self {
-        Self { max_per_prompt: 20, max_tokens_per_prompt: 3_000_000 }
+        Self {
+            max_per_prompt: 20,
+            max_tokens_per_prompt: 3_000_000,
+            max_follow_ups: 3,
+            follow_up: None,
+            follow_up_mode: FollowUpMode::Ask,
+            hold_seconds: 90,
+            delivery: Delivery::Auto,
+            cancel_with_turn: CancelWithTurn::Protocol,
+        }
     }
+}
+
+/// What the report of a task does while nothing runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FollowUp {
+    /// It starts a turn of the model.
+    Auto,
+    /// A line says that it is there; the model has it with the next prompt.
+    Notify,
+    /// The task's card shows it; the model has it with the next prompt.
+    Off,
+}
+
+/// The mode of a turn that a report starts by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FollowUpMode {
+    /// `ask`, or the session's where that allows less.
+    #[default]
+    Ask,
+    /// The session's.
+    Same,
+}
+
+/// Whether a prompt stays open for its tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Delivery {
+    /// Where the editor is not known to show what comes later.
+    #[default]
+    Auto,
+    /// It does.
+    Attached,
+    /// It does not.
+    Detached,
+}
+
+/// Whether cancelling a turn cancels the background tasks, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CancelWithTurn {
+    /// Where the editor shows tasks as sessions of their own: the protocol says so.
+    #[default]
+    Protocol,
+    Never,
+    Always,
 }
 
 /// The sessions that are kept.

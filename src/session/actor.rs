@@ -399,7 +399,7 @@ impl<O: Outlet> Actor<O> {
                     .unwrap_or_else(|| Origin { prompt: prompt.message.clone(), generation: 0 });
                 let ids = self.state.ids().clone();
                 let is_task = self.origin.is_some();
-                let start = Start { prompt, history, steered, ids, origin, is_task };
+                let start = Start { prompt, history, steered, ids, origin, is_task, cap: None };
                 self.turn = Some(turn::spawn(
                     self.environment.clone(),
                     start,

@@ -33,6 +33,7 @@ use crate::tools::local::Local;
 use crate::tools::{Toolbox, pictures, toolsets};
 use crate::transcript::Content;
 use crate::turn::{self, Environment};
+use crate::viewer::Viewer;
 
 /// What a child says and its task has not heard yet; more makes it wait.
 const UNHEARD: usize = 64;
@@ -189,6 +190,7 @@ impl Children {
             restored: begun.restored,
             is_shown: true,
             notice: None,
+            viewer: Viewer::default(),
             inherited: Some(Inherited {
                 settings: self.settings.clone(),
                 mode: details.mode,

@@ -28,7 +28,12 @@ impl Flow {
             | Event::Usage(_)
             | Event::Title(_)
             | Event::Commands(_)
-            | Event::Settings(_) => {}
+            | Event::Settings(_)
+            | Event::Subagent(_)
+            | Event::Between(_)
+            | Event::Notice(_)
+            | Event::Board(_)
+            | Event::FollowUp(_) => {}
         }
     }
 

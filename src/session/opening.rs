@@ -14,6 +14,7 @@ use crate::permission::Mode;
 use crate::store::Journal;
 use crate::tasks::Origin;
 use crate::turn::{self, Environment};
+use crate::viewer::Viewer;
 
 /// What a session is opened with.
 pub struct Opening {
@@ -27,6 +28,8 @@ pub struct Opening {
     pub is_shown: bool,
     /// What the user should be told with the first turn.
     pub notice: Option<Fault>,
+    /// What its client makes of what it is told.
+    pub viewer: Viewer,
     /// What it has of its parent; present in a child alone.
     pub inherited: Option<Inherited>,
     /// What its own children need beside its environment; absent where it may have none.

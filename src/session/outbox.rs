@@ -175,11 +175,16 @@ fn weight(outgoing: &Outgoing) -> usize {
     BASE + match event {
         Event::Said { content, .. } => content_weight(content),
         Event::Call(update) => call_weight(update),
+        Event::Between(between) => between.text.len(),
         Event::Plan(_)
         | Event::Usage(_)
         | Event::Title(_)
         | Event::Commands(_)
-        | Event::Settings(_) => 0,
+        | Event::Settings(_)
+        | Event::Subagent(_)
+        | Event::Notice(_)
+        | Event::Board(_)
+        | Event::FollowUp(_) => 0,
     }
 }
 

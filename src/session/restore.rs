@@ -262,6 +262,7 @@ impl Restorer {
                 }
             }
             Record::Report { report } => self.reported(report),
+            Record::Shown { .. } => {}
             Record::End { over } => self.ended(over, events),
         }
     }

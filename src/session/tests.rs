@@ -63,7 +63,7 @@ fn died() -> Input {
 
 fn asks(call: &str, key: &str) -> Input {
     let grant = Grant { key: key.to_owned(), label: key.to_owned() };
-    Input::Turn(TurnSaid::Ask(Question { call: CallUpdate::new(CallId::new(call)), grant }))
+    Input::Turn(TurnSaid::Ask(Question::new(CallUpdate::new(CallId::new(call)), grant)))
 }
 
 fn answer(call: &str, answer: Answer) -> Input {
@@ -157,6 +157,7 @@ fn line_or_record(effect: &Effect) -> Option<String> {
         }
         Record::Card { card } => format!(" {}", shown_line(card)),
         Record::Report { report } => format!(" {} {:?}", report.message, report.text()),
+        Record::Shown { tasks } => format!(" {tasks:?}"),
         Record::Told { message, content } => format!(" {message} {content:?}"),
         Record::Plan { entries } => format!(" {}", entries.len()),
         Record::End { over } => match over {

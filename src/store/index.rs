@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use super::{Query, Record, StoreError, TitleBy, integer, natural};
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
+use crate::transcript::Author;
 
 /// What a record means to the index.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +43,8 @@ impl Gist {
                 parent: opened.parent.as_ref().map(|parent| parent.as_str().to_owned()),
             },
             Record::Title { title, by } => Self::Title { title: title.clone(), by: *by },
+            // One of Talaria's own says nothing of the user.
+            Record::Prompt { prompt } if prompt.from != Author::User => Self::Other,
             Record::Prompt { .. } | Record::Aside { .. } => Self::Prompt,
             Record::Card { .. } => Self::Card,
             Record::End { .. } => Self::End,
@@ -55,6 +58,7 @@ impl Gist {
             | Record::Saw { .. }
             | Record::Outcome { .. }
             | Record::Report { .. }
+            | Record::Shown { .. }
             | Record::Told { .. }
             | Record::Plan { .. } => Self::Other,
         }

@@ -92,6 +92,10 @@ pub enum Record {
     Report {
         report: Prompt,
     },
+    /// The final cards of these tasks were told to a client that shows them.
+    Shown {
+        tasks: Vec<u64>,
+    },
     /// Something that Talaria told the user; the model does not see it.
     Told {
         message: MessageId,
@@ -156,6 +160,7 @@ impl Record {
             Self::Outcome { .. } => "outcome",
             Self::Card { .. } => "card",
             Self::Report { .. } => "report",
+            Self::Shown { .. } => "shown",
             Self::Told { .. } => "told",
             Self::Plan { .. } => "plan",
             Self::End { .. } => "end",

@@ -37,7 +37,7 @@ use super::handle::{Ask, Reply, Request};
 use super::runner::{Pulse, RunnerOrder, RunnerSaid};
 use super::state::{AskId, Limits, TasksState, WaitId};
 use super::{
-    Attachment, Cancelled, Collected, Details, Started, TaskError, TaskName, TasksHandle,
+    About, Attachment, Cancelled, Collected, Details, Started, TaskError, TaskName, TasksHandle,
     TasksInbox,
 };
 use crate::clock::{self, Clock, Timestamp};
@@ -123,6 +123,7 @@ struct Actor {
 
 /// What is known of a task beside the rules, as long as the actor lives.
 struct Known {
+    about: Arc<About>,
     goal: Arc<str>,
     created: Timestamp,
     tokens: u64,

@@ -1,7 +1,9 @@
 //! What tasks say to the session that started them.
 
+use std::sync::Arc;
+
 use crate::event::{CallUpdate, Question};
-use crate::ids::{CallId, TaskId};
+use crate::ids::{CallId, SessionId, TaskId};
 use crate::permission::Answer;
 use crate::tasks::engine::State;
 use crate::tasks::{By, Origin};
@@ -10,19 +12,50 @@ use crate::tasks::{By, Origin};
 /// else to the session whose task it is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TaskSaid {
-    /// A card, whole, or what changed in it. One that is to be kept is what a replay shows.
-    Card { card: CallUpdate, keep: bool },
+    Card(TaskCard),
+    /// A task was told this.
+    Steered {
+        child: SessionId,
+        text: String,
+    },
     /// A task, or one of its own tasks, asks. The question's call has the id and title of the root
     /// session: `task-t1/c3`, "`t1` · Edit src/main.rs".
     Ask(Question),
     /// A question is settled without an answer.
     Withdraw(CallId),
     /// A question was answered through another door than the dialog.
-    Answer { call: CallId, answer: Answer },
+    Answer {
+        call: CallId,
+        answer: Answer,
+    },
     /// A call that was asked for came to its end: what changed in it.
     Asked(CallUpdate),
     /// A task has ended: for the session's inbox. Said again until the session attaches and knows it.
     Report(TaskReport),
+}
+
+/// The card of a task, with what its session must know of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskCard {
+    /// Its number in the session.
+    pub task: u64,
+    pub about: Arc<About>,
+    pub state: State,
+    /// Whole, or what changed in it.
+    pub card: CallUpdate,
+    /// Whether it is what a replay shows: where it came to be, and its end.
+    pub keep: bool,
+}
+
+/// What never changes of a task.
+#[derive(Debug, Clone, PartialEq)]
+pub struct About {
+    /// The session that does it.
+    pub child: SessionId,
+    pub by: By,
+    pub origin: Origin,
+    /// Secrets taken out.
+    pub goal: String,
 }
 
 /// What a finished task says to its parent.
@@ -34,4 +67,6 @@ pub struct TaskReport {
     pub origin: Origin,
     /// For the model: a `<task_report>` frame, cut to `delegation.max_summary_chars`.
     pub text: String,
+    /// It ended while its session was there, and not before that was opened.
+    pub is_fresh: bool,
 }

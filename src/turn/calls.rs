@@ -225,7 +225,7 @@ impl Calls {
                     ..shown
                 }
                 .with_status(CallStatus::Pending);
-                effects.push(Effect::Ask(Question { call, grant: prepared.grant }));
+                effects.push(Effect::Ask(Question::new(call, prepared.grant)));
             }
         }
     }

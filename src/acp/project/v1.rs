@@ -39,6 +39,11 @@ pub(in crate::acp) fn updates(event: Event) -> Vec<acp::SessionUpdate> {
                 commands,
             ))]
         }
+        Event::Subagent(_)
+        | Event::Between(_)
+        | Event::Notice(_)
+        | Event::Board(_)
+        | Event::FollowUp(_) => Vec::new(),
         // Clients know one or the other; both are kept in step.
         Event::Settings(settings) => vec![
             acp::SessionUpdate::CurrentModeUpdate(acp::CurrentModeUpdate::new(settings.mode.id())),

@@ -131,6 +131,11 @@ fn of_event(event: Event) -> Option<ChildSaid> {
         | Event::Usage(_)
         | Event::Title(_)
         | Event::Commands(_)
-        | Event::Settings(_) => None,
+        | Event::Settings(_)
+        | Event::Subagent(_)
+        | Event::Between(_)
+        | Event::Notice(_)
+        | Event::Board(_)
+        | Event::FollowUp(_) => None,
     }
 }

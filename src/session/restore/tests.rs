@@ -95,7 +95,13 @@ fn line(event: &Event) -> String {
         Event::Plan(entries) => format!("plan of {}", entries.len()),
         Event::Usage(usage) => format!("usage {usage:?}"),
         Event::Title(title) => format!("title {title}"),
-        Event::Commands(_) | Event::Settings(_) => unreachable!("not replayed: {event:?}"),
+        Event::Commands(_)
+        | Event::Settings(_)
+        | Event::Subagent(_)
+        | Event::Between(_)
+        | Event::Notice(_)
+        | Event::Board(_)
+        | Event::FollowUp(_) => unreachable!("not replayed: {event:?}"),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::fault::{Fault, Kind};
 use crate::ids::{MessageId, PromptId};
 use crate::session::commands::TaskCommand;
 use crate::store::Record;
-use crate::tasks::{TaskReport, TaskSaid};
+use crate::tasks::{TaskCard, TaskReport, TaskSaid};
 use crate::transcript::{Author, Content, End, Entry, Prompt};
 
 /// Commands of tasks that may wait for their answers.
@@ -59,7 +59,7 @@ impl SessionState {
         let asker = self.asker();
         match said {
             // A card is no call of the turn: it stays open when that ends.
-            TaskSaid::Card { card, keep } => {
+            TaskSaid::Card(TaskCard { card, keep, .. }) => {
                 if keep {
                     effects.push(Effect::append(Record::Card { card: card.clone() }));
                 }
@@ -71,6 +71,7 @@ impl SessionState {
                 self.questions.answer_elsewhere(&call, answer, asker, effects);
             }
             TaskSaid::Asked(call) => self.questions.came_to_its_end(call, asker, effects),
+            TaskSaid::Steered { .. } => {}
             TaskSaid::Report(report) => self.reported(report, effects),
         }
     }

@@ -232,7 +232,12 @@ impl SessionState {
             | Event::Usage(_)
             | Event::Title(_)
             | Event::Commands(_)
-            | Event::Settings(_) => {}
+            | Event::Settings(_)
+            | Event::Subagent(_)
+            | Event::Between(_)
+            | Event::Notice(_)
+            | Event::Board(_)
+            | Event::FollowUp(_) => {}
         }
         self.flow.follow(&event);
         effects.push(Effect::Tell(event));

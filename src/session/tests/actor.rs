@@ -25,6 +25,7 @@ use crate::tools::permission::Policy;
 use crate::tools::roots::Roots;
 use crate::tools::{ToolSettings, Toolbox};
 use crate::turn::{Environment, Go, Stopper};
+use crate::viewer::{Late, Viewer};
 
 /// The client's side: takes as many events as there is room for.
 struct Client {
@@ -118,6 +119,7 @@ impl World {
         };
         let (journal, disk) = Journal::scripted();
         let opening = Opening {
+            viewer: Viewer { late: Late::Shown, ..Viewer::default() },
             environment: Arc::new(environment),
             choice,
             settings,

@@ -224,7 +224,7 @@ impl Play {
             }
             Move::Ask(at, key) => {
                 let grant = Grant { key: key.to_owned(), label: key.to_owned() };
-                TurnSaid::Ask(Question { call: CallUpdate::new(turn.call(at)?), grant })
+                TurnSaid::Ask(Question::new(CallUpdate::new(turn.call(at)?), grant))
             }
             Move::Begin(at) => {
                 TurnSaid::Begin { call: turn.call(at)?, outside: at == 0, go: Go::new().0 }

@@ -8,7 +8,7 @@ use super::*;
 use crate::event::{TaskMark, ToolKind};
 use crate::ids::{MessageId, SessionId, TaskId};
 use crate::tasks::engine::State;
-use crate::tasks::{By, Origin, TaskReport, TaskSaid};
+use crate::tasks::{About, By, Origin, TaskCard, TaskReport, TaskSaid};
 use crate::transcript::{Outcome, Reply};
 
 fn new() -> SessionState {
@@ -31,20 +31,33 @@ fn call(id: &str, title: Option<&str>, status: Option<CallStatus>) -> CallUpdate
 }
 
 fn card(title: Option<&str>, status: CallStatus, keep: bool) -> Input {
-    task(TaskSaid::Card { card: call("task-t1", title, Some(status)), keep })
+    let about = About {
+        child: SessionId::new("child"),
+        by: By::Model,
+        origin: Origin { prompt: MessageId::new("m1"), generation: 0 },
+        goal: "look".to_owned(),
+    };
+    let state = match status {
+        CallStatus::Completed => State::Completed,
+        CallStatus::Failed => State::Failed,
+        CallStatus::Pending => State::Queued,
+        CallStatus::InProgress => State::Running,
+    };
+    let card = call("task-t1", title, Some(status));
+    task(TaskSaid::Card(TaskCard { task: 1, about: about.into(), state, card, keep }))
 }
 
 fn task_asks(id: &str, key: &str) -> Input {
     let grant = Grant { key: key.to_owned(), label: key.to_owned() };
     let call = call(id, Some(&format!("Do {id}")), None);
-    task(TaskSaid::Ask(Question { call, grant }))
+    task(TaskSaid::Ask(Question::new(call, grant)))
 }
 
 fn turn_asks(id: &str, key: &str) -> Input {
     let grant = Grant { key: key.to_owned(), label: key.to_owned() };
     let title = Some(format!("Do {id}"));
     let call = CallUpdate { title, ..CallUpdate::new(CallId::new(id)) };
-    Input::Turn(TurnSaid::Ask(Question { call, grant }))
+    Input::Turn(TurnSaid::Ask(Question::new(call, grant)))
 }
 
 fn asked(id: &str) -> Input {
@@ -66,6 +79,7 @@ fn report(number: u64) -> Input {
         by: By::Model,
         origin: Origin { prompt: MessageId::new("m1"), generation: 0 },
         text: format!("report of t{number}"),
+        is_fresh: true,
     }))
 }
 
@@ -632,7 +646,7 @@ impl World {
 fn number(report: &Prompt) -> Option<u64> {
     match report.from {
         Author::Task(task) => Some(task),
-        Author::User => None,
+        Author::User | Author::FollowUp => None,
     }
 }
 

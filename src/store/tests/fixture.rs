@@ -46,6 +46,7 @@ fn number(record: &Record) -> usize {
         Record::End { .. } => 15,
         Record::Card { .. } => 16,
         Record::Report { .. } => 17,
+        Record::Shown { .. } => 18,
     }
 }
 
@@ -159,6 +160,7 @@ fn records() -> Vec<Record> {
             },
         },
         Record::Report { report: Prompt { from: Author::Task(1), ..prompt_of("m9") } },
+        Record::Shown { tasks: vec![1] },
         Record::End { over: Over::Ended { end: End::Finished } },
         Record::Aside {
             prompt: prompt_of("m7"),

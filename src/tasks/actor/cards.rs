@@ -1,6 +1,8 @@
 //! When cards are shown, and what of them. A card's first picture and its last are shown at once and kept;
 //! what changes between is shown as often as `card::Throttle` says.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::Actor;
@@ -10,7 +12,7 @@ use crate::ids::{CallId, SessionId, TaskId};
 use crate::tasks::card::{Face, Picture};
 use crate::tasks::engine::State;
 use crate::tasks::runner::Pulse;
-use crate::tasks::{TaskName, TaskSaid, card};
+use crate::tasks::{TaskCard, TaskName, TaskSaid, card};
 
 impl Actor {
     /// How a task stands has changed.
@@ -120,6 +122,7 @@ impl Actor {
             Some(before) if before.id == card.id => (difference(before, &card), is_final),
             _ => (card.clone(), true),
         };
+        let about = Arc::clone(&known.about);
         known.card = if is_final { Some(stub(&card)) } else { Some(card) };
         if let Some(listener) = self.listeners.get_mut(&task.session) {
             listener.throttle.shown(task, Instant::now());
@@ -128,7 +131,9 @@ impl Actor {
                 listener.overdue.remove(task);
             }
         }
-        self.say(&task.session, TaskSaid::Card { card: told, keep });
+        let state = self.state.state(task);
+        let card = TaskCard { task: task.number, about, state, card: told, keep };
+        self.say(&task.session, TaskSaid::Card(card));
     }
 
     /// The card as it is now; nothing where there is nothing to show.

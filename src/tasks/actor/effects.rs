@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::operations::{self, Done, Submission};
 use super::{Actor, Answerer, Known, Loading, ORDERS, Working, view};
-use crate::event::{CallUpdate, Question};
+use crate::event::{CallUpdate, OfChild, Question};
 use crate::ids::{CallId, TaskId};
 use crate::permission::Answer;
 use crate::tasks::engine::{Outcome, State, Status, Task};
@@ -306,6 +306,7 @@ impl Actor {
         let Some(working) = self.working.get(task) else { return };
         let Some((question, _)) = working.questions.get(call).cloned() else { return };
         let name = self.state.name(task);
+        let of = self.state.child(task).cloned().map(|child| OfChild { child, call: call.clone() });
         let mut shown = self.as_shown(task, question.call);
         shown.title = shown.title.map(|title| card::asked_title(&name, &title));
         shown.task = Some(crate::event::TaskMark {
@@ -314,7 +315,7 @@ impl Actor {
         });
         self.asked.insert(shown.id.clone(), (task.clone(), call.clone()));
         let root = self.state.root().clone();
-        self.say(&root, TaskSaid::Ask(Question { call: shown, grant: question.grant }));
+        self.say(&root, TaskSaid::Ask(Question { call: shown, grant: question.grant, of }));
     }
 
     /// The user's answer to a question that the root session shows so.

@@ -8,6 +8,12 @@ use crate::ids::TaskId;
 use crate::tasks::engine::{Outcome, Task};
 use crate::tasks::{Collected, Details, TaskName, TaskReport, TaskSaid, card, report};
 
+/// When a task came to be, and whether it ended just now.
+struct Ended {
+    created: Timestamp,
+    is_fresh: bool,
+}
+
 impl Actor {
     /// Tells a session of an end: what is at hand, else what the engine has.
     pub(super) fn report(&mut self, task: &TaskId) {
@@ -15,7 +21,7 @@ impl Actor {
         let created = known.created;
         if let (Some(collected), Some(details)) = (known.collected.clone(), known.details.clone()) {
             // Who sees the end on the card may speak at once, and the model then has the report.
-            self.say_report(task, &collected, &details, created);
+            self.say_report(task, &collected, &details, Ended { created, is_fresh: true });
             return self.card_changed(task);
         }
         self.read_later(task);
@@ -38,7 +44,8 @@ impl Actor {
             card::Face { name: &name, attempt: self.state.attempt(id), goal: &task.spec.goal };
         let picture = card::Picture::Ended { collected: &collected };
         let shown = card::card(face, picture, &self.setup.mask);
-        self.say_report(id, &collected, &details, task.status.created);
+        let ended = Ended { created: task.status.created, is_fresh: false };
+        self.say_report(id, &collected, &details, ended);
         self.put(id, shown);
     }
 
@@ -47,7 +54,7 @@ impl Actor {
         task: &TaskId,
         collected: &Collected,
         details: &Details,
-        created: Timestamp,
+        Ended { created, is_fresh }: Ended,
     ) {
         if !self.state.takes_report(task) {
             return;
@@ -60,6 +67,7 @@ impl Actor {
             by: details.by,
             origin: details.origin.clone(),
             text,
+            is_fresh,
         };
         self.say(&task.session, TaskSaid::Report(said));
     }

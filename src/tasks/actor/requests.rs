@@ -16,8 +16,8 @@ use crate::tasks::handle::{Ask, Reply, Request};
 use crate::tasks::runner::RunnerOrder;
 use crate::tasks::state::Interrupted;
 use crate::tasks::{
-    Attachment, Caller, Details, NewTask, Started, Steered, TaskError, TaskName, TaskSaid, Wait,
-    Waiting, Which, contract,
+    About, Attachment, Caller, Details, NewTask, Started, Steered, TaskError, TaskName, TaskSaid,
+    Wait, Waiting, Which, contract,
 };
 
 impl Actor {
@@ -385,7 +385,14 @@ impl Actor {
 
 impl Known {
     pub(super) fn new(goal: Arc<str>, created: crate::clock::Timestamp, details: Details) -> Self {
+        let about = About {
+            child: details.child.clone(),
+            by: details.by,
+            origin: details.origin.clone(),
+            goal: goal.to_string(),
+        };
         Self {
+            about: Arc::new(about),
             goal,
             created,
             tokens: 0,

@@ -94,6 +94,7 @@ fn begin_of(is_task: bool, script: &str, toolbox: Toolbox) -> Told {
         thought: ThoughtLevel::Auto,
     };
     let start = Start {
+        cap: None,
         prompt: prompt(1, Author::User),
         history: Vec::new(),
         ids: IdSource::default(),

@@ -275,6 +275,7 @@ impl Reader {
             Record::NotDelivered { .. } | Record::Told { .. } | Record::Plan { .. } => {}
             // The tasks run again, or not, and nobody knows when.
             Record::Card { .. } | Record::Report { .. } => self.story.has_tasks = true,
+            Record::Shown { .. } => {}
             Record::End { over } => self.close(Some(over)),
         }
     }

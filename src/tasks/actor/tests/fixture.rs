@@ -24,7 +24,8 @@ use crate::tasks::actor::{Setup, start};
 use crate::tasks::engine::{SqliteEngine, State};
 use crate::tasks::{
     Attachment, Begin, By, Caller, Child, ChildSaid, Collected, NewTask, Order, Origin, Spawn,
-    Spawned, Started, TaskError, TaskName, TaskReport, TaskSaid, TasksHandle, Wait, handle,
+    Spawned, Started, TaskCard, TaskError, TaskName, TaskReport, TaskSaid, TasksHandle, Wait,
+    handle,
 };
 use crate::transcript::{Content, End, Usage};
 
@@ -158,7 +159,7 @@ impl Born {
             title: Some("Edit x".to_owned()),
             ..CallUpdate::new(CallId::new(call)).with_status(CallStatus::Pending)
         };
-        self.says(ChildSaid::Ask(Question { call, grant })).await;
+        self.says(ChildSaid::Ask(Question::new(call, grant))).await;
     }
 }
 
@@ -262,7 +263,7 @@ impl House {
     pub(super) async fn said(&mut self) -> TaskSaid {
         loop {
             let said = soon(self.said.recv()).await.expect("the actor is there");
-            if !matches!(said, TaskSaid::Card { .. }) {
+            if !matches!(said, TaskSaid::Card(_)) {
                 return said;
             }
         }
@@ -278,7 +279,7 @@ impl House {
     pub(super) async fn card(&mut self) -> CallUpdate {
         loop {
             let said = soon(self.said.recv()).await.expect("the actor is there");
-            if let TaskSaid::Card { card, keep: true } = said {
+            if let TaskSaid::Card(TaskCard { card, keep: true, .. }) = said {
                 return card;
             }
         }

@@ -5,7 +5,7 @@ use crate::config::{DelegationSection, Resume};
 use crate::event::CallStatus;
 use crate::permission::Answer;
 use crate::tasks::engine::{State, TaskClient as _};
-use crate::tasks::{Begin, TaskError, TaskSaid, Which};
+use crate::tasks::{Begin, TaskCard, TaskError, TaskSaid, Which};
 
 #[tokio::test]
 async fn a_session_that_comes_anew_is_told_of_what_it_missed() {
@@ -31,12 +31,15 @@ async fn a_session_that_comes_anew_is_told_of_what_it_missed() {
     let (mut cards, mut reports, mut asked) = (Vec::new(), Vec::new(), Vec::new());
     while cards.len() < 3 || reports.is_empty() || asked.is_empty() {
         match soon(house.said.recv()).await.unwrap() {
-            TaskSaid::Card { card, .. } => cards.push((card.id.to_string(), card.status.unwrap())),
+            TaskSaid::Card(TaskCard { card, .. }) => {
+                cards.push((card.id.to_string(), card.status.unwrap()))
+            }
             TaskSaid::Report(report) => reports.push(report.task.number),
             TaskSaid::Ask(question) => asked.push(question.id().to_string()),
-            other @ (TaskSaid::Withdraw(_) | TaskSaid::Answer { .. } | TaskSaid::Asked(_)) => {
-                panic!("{other:?}")
-            }
+            other @ (TaskSaid::Withdraw(_)
+            | TaskSaid::Answer { .. }
+            | TaskSaid::Asked(_)
+            | TaskSaid::Steered { .. }) => panic!("{other:?}"),
         }
     }
     cards.sort_by(|one, other| one.0.cmp(&other.0));
@@ -91,12 +94,15 @@ async fn what_a_process_left_is_found_and_goes_on() {
     let (mut cards, mut reports) = (Vec::new(), Vec::new());
     while cards.len() < 4 || reports.is_empty() {
         match soon(house.said.recv()).await.unwrap() {
-            TaskSaid::Card { card, .. } => cards.push((card.id.to_string(), card.status.unwrap())),
+            TaskSaid::Card(TaskCard { card, .. }) => {
+                cards.push((card.id.to_string(), card.status.unwrap()))
+            }
             TaskSaid::Report(report) => reports.push(report.task.number),
             other @ (TaskSaid::Ask(_)
             | TaskSaid::Withdraw(_)
             | TaskSaid::Answer { .. }
-            | TaskSaid::Asked(_)) => panic!("{other:?}"),
+            | TaskSaid::Asked(_)
+            | TaskSaid::Steered { .. }) => panic!("{other:?}"),
         }
     }
     cards.sort_by(|one, other| one.0.cmp(&other.0));
@@ -165,12 +171,15 @@ async fn a_session_that_does_not_read_delays_nobody() {
     while reports.len() < 20 || shown < 20 {
         match soon(said.recv()).await.unwrap() {
             TaskSaid::Report(report) => reports.push(report.task.number),
-            TaskSaid::Card { card, .. } if card.status == Some(CallStatus::Completed) => shown += 1,
-            TaskSaid::Card { .. } => {}
+            TaskSaid::Card(TaskCard { card, .. }) if card.status == Some(CallStatus::Completed) => {
+                shown += 1
+            }
+            TaskSaid::Card(_) => {}
             other @ (TaskSaid::Ask(_)
             | TaskSaid::Withdraw(_)
             | TaskSaid::Answer { .. }
-            | TaskSaid::Asked(_)) => panic!("{other:?}"),
+            | TaskSaid::Asked(_)
+            | TaskSaid::Steered { .. }) => panic!("{other:?}"),
         }
     }
     reports.sort_unstable();

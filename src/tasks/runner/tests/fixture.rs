@@ -363,5 +363,5 @@ pub(super) fn call(id: &str, status: CallStatus) -> CallUpdate {
 
 pub(super) fn question(id: &str) -> Question {
     let grant = Grant { key: "edit".to_owned(), label: "edits".to_owned() };
-    Question { call: call(id, CallStatus::Pending), grant }
+    Question::new(call(id, CallStatus::Pending), grant)
 }
