@@ -203,6 +203,12 @@ mod tests {
             tasks:
               max_per_prompt: 20
               max_tokens_per_prompt: 3000000
+              max_follow_ups: 3
+              follow_up: null
+              follow_up_mode: ask
+              hold_seconds: 90
+              delivery: auto
+              cancel_with_turn: protocol
             instructions: null
             store:
               enabled: true
