@@ -15,6 +15,7 @@ use super::companions::{Companions, Fate, News};
 use super::handle::{Inbox, Message};
 use super::opening::{Inherited, Opening};
 use super::outbox::{Item, Outbox};
+use super::patience::Patience;
 use super::state::{Effect, Initial, Input, SessionState};
 use super::written::Written;
 use super::{Outgoing, Outlet, PromptWaiter, Reply, Setting};
@@ -22,7 +23,7 @@ use crate::clock;
 use crate::config::Busy;
 use crate::event::Settings;
 use crate::fault::Fault;
-use crate::ids::{IdSource, PromptId};
+use crate::ids::{CallId, IdSource, PromptId};
 use crate::model::catalog::Choice;
 use crate::store::Trouble;
 use crate::tasks::{Attachment, By, Caller, Origin};
@@ -54,6 +55,7 @@ pub fn start(
         has_tasks: opening.environment.tasks.is_some(),
         notice: opening.notice,
         is_child: opening.inherited.is_some(),
+        viewer: opening.viewer,
     };
     let ids = IdSource::of_epoch(opening.journal.epoch());
     let reported = opening.restored.reported.clone();
@@ -103,6 +105,7 @@ pub fn start(
         title_reply: None,
         close_replies: Vec::new(),
         settle_at: None,
+        patience: Patience::default(),
         trouble: None,
         over: false,
         tasks: tasks.clone(),
@@ -132,6 +135,8 @@ struct Actor<O> {
     title_reply: Option<Reply<Result<String, Fault>>>,
     close_replies: Vec<Reply<()>>,
     settle_at: Option<tokio::time::Instant>,
+    /// Of the question that is open while nobody may be there.
+    patience: Patience,
     /// What keeps the session from being saved, as far as the rules know.
     trouble: Option<Trouble>,
     over: bool,
@@ -147,6 +152,7 @@ enum Woke {
     Inherited(Option<Input>),
     Message(Option<Message>),
     Settle,
+    NobodyAnswered(CallId),
     Turn(Option<TurnSaid>),
     Tasks(News),
     Stop,
@@ -198,6 +204,7 @@ impl<O: Outlet> Actor<O> {
                 inherited = inherited(&mut self.inherited) => Woke::Inherited(inherited),
                 message = messages.recv(), if open => Woke::Message(message),
                 () = clock::sleep_until(self.settle_at), if self.settle_at.is_some() => Woke::Settle,
+                call = self.patience.over() => Woke::NobodyAnswered(call),
                 // However slow the client is: what is not told yet is joined in the outbox.
                 news = self.companions.news() => Woke::Tasks(news),
                 woke = attend(&mut self.turn, &mut self.to_turn, room), if is_known => woke,
@@ -233,6 +240,7 @@ impl<O: Outlet> Actor<O> {
                     self.settle_at = None;
                     self.feed(Input::Settle);
                 }
+                Woke::NobodyAnswered(call) => self.feed(Input::NobodyAnswered(call)),
                 Woke::Tasks(News::Said(said)) => self.feed(Input::Task(said)),
                 Woke::Tasks(News::CommandDone { prompt, text }) => {
                     self.feed(Input::CommandDone { prompt, text });
@@ -392,6 +400,7 @@ impl<O: Outlet> Actor<O> {
             }
             Effect::Ask(question) => self.push(Outgoing::Ask(question)),
             Effect::Withdraw(call) => self.push(Outgoing::Withdraw(call)),
+            Effect::AskedLate(call) => self.patience.begin(call),
             Effect::StartTurn { prompt, history, steered } => {
                 let origin = self
                     .origin

@@ -31,6 +31,7 @@ use crate::store::{Durability, Record, TitleBy, Trouble};
 use crate::tasks::TaskSaid;
 use crate::transcript::{Author, Content, End, Entry, Prompt, Text, Transcript, Turn, Usage};
 use crate::turn::{Go, TurnSaid};
+use crate::viewer::{Late, Viewer};
 
 /// Prompts that may wait at once.
 const MAX_WAITING: usize = 32;
@@ -55,6 +56,8 @@ pub(super) enum Input {
         call: CallId,
         answer: Answer,
     },
+    /// The time that `AskedLate` began is over.
+    NobodyAnswered(CallId),
     Set(Setting),
     /// The chosen model cannot be asked; `kept` stays.
     ModelRefused {
@@ -113,6 +116,9 @@ pub(super) enum Effect {
     },
     Ask(Question),
     Withdraw(CallId),
+    /// Nobody may be there to answer this question: its time begins now, in place of that of any other, and
+    /// at its end `NobodyAnswered` is said.
+    AskedLate(CallId),
     /// Let a call go on when all that was appended is written and all that was said is told.
     LetGo(Go),
     /// Start a turn on this prompt; the history is the transcript without it. Its first request carries
@@ -171,6 +177,8 @@ pub(super) struct Initial {
     pub(super) notice: Option<Fault>,
     /// It does a task: no user types here, and no client looks on.
     pub(super) is_child: bool,
+    /// What its client makes of what it is told; the default in a child, whose questions are its root's.
+    pub(super) viewer: Viewer,
 }
 
 /// Who hears what a session says.
@@ -186,6 +194,7 @@ enum Hearer {
 )]
 pub(super) struct SessionState {
     hearer: Hearer,
+    viewer: Viewer,
     ids: IdSource,
     busy: Busy,
     version: &'static str,
@@ -216,6 +225,7 @@ impl SessionState {
         let unshown = if initial.is_shown { Vec::new() } else { restored.summary() };
         Self {
             hearer: if initial.is_child { Hearer::Task } else { Hearer::Client },
+            viewer: initial.viewer,
             ids,
             busy: initial.busy,
             version: initial.version,
@@ -225,7 +235,7 @@ impl SessionState {
             seen: restored.seen,
             running: None,
             queue: VecDeque::new(),
-            questions: Questions::new(restored.rules, restored.open_cards),
+            questions: Questions::new(restored.rules, restored.open_cards, initial.viewer),
             reports: Reports::new(restored.inbox, restored.reported),
             commands: Commands::new(),
             cancelled_upto: PromptId(0),
@@ -295,6 +305,10 @@ impl SessionState {
             Input::Answer { call, answer } => {
                 let asker = self.asker();
                 self.questions.answer(&call, answer, asker, &mut effects);
+            }
+            Input::NobodyAnswered(call) => {
+                let asker = self.asker();
+                self.questions.nobody_answered(&call, asker, &mut effects);
             }
             Input::Set(setting) => self.set_and_reply(setting, &mut effects),
             Input::ModelRefused { kept, why } => self.model_refused(kept, &why, &mut effects),
@@ -426,11 +440,28 @@ impl SessionState {
     }
 
     fn asker(&self) -> Asker {
-        match &self.running {
-            None => Asker::Idle,
-            Some(running) if running.stopping.is_some() => Asker::Stopping,
-            Some(_) => Asker::Running,
+        if self.is_cancelling() {
+            return Asker::Stopping;
         }
+        if self.has_open_prompt() {
+            return Asker::Present;
+        }
+        match self.viewer.late {
+            // Nobody is asked in a session that is at its end.
+            Late::Shown | Late::ShownTwice if !self.closing && !self.is_taken_over() => Asker::Late,
+            Late::Shown | Late::ShownTwice | Late::Lost => Asker::Idle,
+        }
+    }
+
+    /// Whether the user waits for the answer of a prompt that the model was given.
+    fn has_open_prompt(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Who is there may have changed, behind all that was said before.
+    fn attend(&mut self, effects: &mut Vec<Effect>) {
+        let asker = self.asker();
+        self.questions.attend(asker, effects);
     }
 
     /// Says something that the model does not see, and that a replay shows again.
@@ -478,6 +509,7 @@ impl SessionState {
             self.not_delivered(prompt, effects);
         }
         self.end_commands(|_| true, effects);
+        self.attend(effects);
         effects.push(Effect::Stop);
     }
 }

@@ -17,8 +17,10 @@ use crate::permission::{Answer, Grant, Mode};
 use crate::store::{Durability, Record};
 use crate::transcript::{Author, Content, End, Over, Prompt};
 use crate::turn::{Ended, TurnSaid};
+use crate::viewer::Viewer;
 
 mod actor;
+mod questions;
 mod records;
 mod restored;
 mod tasks;
@@ -28,6 +30,10 @@ fn state(busy: Busy) -> SessionState {
 }
 
 fn resumed(busy: Busy, restored: Restored, notice: Option<Fault>) -> SessionState {
+    seen_by(Viewer::default(), busy, restored, notice)
+}
+
+fn seen_by(viewer: Viewer, busy: Busy, restored: Restored, notice: Option<Fault>) -> SessionState {
     let settings = Settings {
         mode: Mode::Ask,
         model: "one".to_owned(),
@@ -42,6 +48,7 @@ fn resumed(busy: Busy, restored: Restored, notice: Option<Fault>) -> SessionStat
         has_tasks: true,
         notice,
         is_child: false,
+        viewer,
     };
     let mut state = SessionState::new(initial, restored, IdSource::default());
     state.handle(Input::Settle);
@@ -106,6 +113,7 @@ fn line(effect: &Effect) -> Option<String> {
         Effect::Delivered(prompts) => format!("delivered {prompts:?}"),
         Effect::Replied { text, usage, cost } => format!("replied {text:?} {usage:?} {cost:?}"),
         Effect::Withdraw(call) => format!("withdraw {call}"),
+        Effect::AskedLate(call) => format!("limit {call}"),
         Effect::StartTurn { prompt, history, steered } => {
             let steered: Vec<&str> = steered.iter().map(|report| report.message.as_str()).collect();
             let with = if steered.is_empty() { "" } else { " with " };
@@ -601,6 +609,7 @@ proptest! {
                     | Effect::TaskCommand { .. }
                     | Effect::EndCommand(_)
                     | Effect::Publish
+                    | Effect::AskedLate(_)
                     | Effect::SettleSoon => {}
                 }
             }

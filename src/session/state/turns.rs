@@ -82,7 +82,8 @@ impl SessionState {
         self.tell_of_saving(effects);
         let steered = self.reports.pending();
         effects.push(Effect::StartTurn { prompt, history, steered });
-        self.questions.turn_starts(effects);
+        let asker = self.asker();
+        self.questions.turn_starts(asker, effects);
     }
 
     pub(super) fn stop_turn(&mut self, why: Stop, effects: &mut Vec<Effect>) {
@@ -263,7 +264,8 @@ impl SessionState {
 
     fn ended(&mut self, ended: Ended, effects: &mut Vec<Effect>) {
         let Some(mut running) = self.running.take() else { return };
-        self.questions.turn_is_over(effects);
+        let asker = self.asker();
+        self.questions.turn_is_over(asker, effects);
         // Only a turn that died leaves something open.
         if let Some(step) = leave_nothing_open(&mut running, effects) {
             self.keep(Arc::new(step));
@@ -312,7 +314,10 @@ impl SessionState {
         }
         match self.queue.pop_front() {
             Some(prompt) => self.start(prompt, effects),
-            None => self.close_if_handed_over(effects),
+            None => {
+                self.close_if_handed_over(effects);
+                self.attend(effects);
+            }
         }
     }
 

@@ -303,6 +303,7 @@ impl Play {
                 | Effect::AnswerTurn { .. }
                 | Effect::CancelTurn
                 | Effect::Publish
+                | Effect::AskedLate(_)
                 | Effect::SettleSoon => {}
             }
         }

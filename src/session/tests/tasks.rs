@@ -47,28 +47,28 @@ fn card(title: Option<&str>, status: CallStatus, keep: bool) -> Input {
     task(TaskSaid::Card(TaskCard { task: 1, about: about.into(), state, card, keep }))
 }
 
-fn task_asks(id: &str, key: &str) -> Input {
+pub(super) fn task_asks(id: &str, key: &str) -> Input {
     let grant = Grant { key: key.to_owned(), label: key.to_owned() };
     let call = call(id, Some(&format!("Do {id}")), None);
     task(TaskSaid::Ask(Question::new(call, grant)))
 }
 
-fn turn_asks(id: &str, key: &str) -> Input {
+pub(super) fn turn_asks(id: &str, key: &str) -> Input {
     let grant = Grant { key: key.to_owned(), label: key.to_owned() };
     let title = Some(format!("Do {id}"));
     let call = CallUpdate { title, ..CallUpdate::new(CallId::new(id)) };
     Input::Turn(TurnSaid::Ask(Question::new(call, grant)))
 }
 
-fn asked(id: &str) -> Input {
+pub(super) fn asked(id: &str) -> Input {
     task(TaskSaid::Asked(call(id, None, Some(CallStatus::Completed))))
 }
 
-fn withdrawn(id: &str) -> Input {
+pub(super) fn withdrawn(id: &str) -> Input {
     task(TaskSaid::Withdraw(CallId::new(id)))
 }
 
-fn elsewhere(id: &str, answer: Answer) -> Input {
+pub(super) fn elsewhere(id: &str, answer: Answer) -> Input {
     task(TaskSaid::Answer { call: CallId::new(id), answer })
 }
 
@@ -500,6 +500,7 @@ fn a_session_without_tasks_says_so() {
         has_tasks: false,
         notice: None,
         is_child: false,
+        viewer: Viewer::default(),
     };
     let state = SessionState::new(initial, Restored::default(), IdSource::default());
     check_records(
@@ -716,6 +717,7 @@ proptest! {
                     | Effect::LetGo(_)
                     | Effect::Steer(_)
                     | Effect::AnswerTurn { .. }
+                    | Effect::AskedLate(_)
                     | Effect::AttachTasks
                     | Effect::TaskCommand { .. }
                     | Effect::EndCommand(_)
