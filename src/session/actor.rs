@@ -135,7 +135,6 @@ struct Actor<O> {
     title_reply: Option<Reply<Result<String, Fault>>>,
     close_replies: Vec<Reply<()>>,
     settle_at: Option<tokio::time::Instant>,
-    /// Of the question that is open while nobody may be there.
     patience: Patience,
     /// What keeps the session from being saved, as far as the rules know.
     trouble: Option<Trouble>,

@@ -11,7 +11,7 @@ use crate::ids::CallId;
 /// A user who looks on answers within it. A dialog that stays longer is in the way when they come back: it
 /// may be of long ago, and the client, which waits for the answer, shows the session as busy. The next prompt
 /// asks again.
-const IDLE_PATIENCE: Duration = Duration::from_secs(5 * 60);
+const IDLE_PATIENCE: Duration = Duration::from_mins(5);
 
 /// The time of one question, since there is one dialog at a time.
 #[derive(Debug, Default)]

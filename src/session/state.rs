@@ -2,6 +2,7 @@
 //! what "always" covers, when reports of tasks reach the model, and what is written down before it is told. Synchronous, without I/O, clock or
 //! ids of its own.
 
+mod asking;
 mod saving;
 mod settings;
 mod step;
@@ -18,7 +19,7 @@ use self::turns::{Running, Stop};
 use super::commands::{self, TaskCommand};
 use super::flow::Flow;
 use super::ledger::Ledger;
-use super::questions::{Asker, Questions};
+use super::questions::Questions;
 use super::restore::Restored;
 use super::{Answered, Setting};
 use crate::config::Busy;
@@ -31,7 +32,7 @@ use crate::store::{Durability, Record, TitleBy, Trouble};
 use crate::tasks::TaskSaid;
 use crate::transcript::{Author, Content, End, Entry, Prompt, Text, Transcript, Turn, Usage};
 use crate::turn::{Go, TurnSaid};
-use crate::viewer::{Late, Viewer};
+use crate::viewer::Viewer;
 
 /// Prompts that may wait at once.
 const MAX_WAITING: usize = 32;
@@ -306,10 +307,7 @@ impl SessionState {
                 let asker = self.asker();
                 self.questions.answer(&call, answer, asker, &mut effects);
             }
-            Input::NobodyAnswered(call) => {
-                let asker = self.asker();
-                self.questions.nobody_answered(&call, asker, &mut effects);
-            }
+            Input::NobodyAnswered(call) => self.nobody_answered(&call, &mut effects),
             Input::Set(setting) => self.set_and_reply(setting, &mut effects),
             Input::ModelRefused { kept, why } => self.model_refused(kept, &why, &mut effects),
             Input::Turn(said) => self.turn_said(said, &mut effects),
@@ -437,31 +435,6 @@ impl SessionState {
         } else {
             self.end_commands(|command| command == id, effects);
         }
-    }
-
-    fn asker(&self) -> Asker {
-        if self.is_cancelling() {
-            return Asker::Stopping;
-        }
-        if self.has_open_prompt() {
-            return Asker::Present;
-        }
-        match self.viewer.late {
-            // Nobody is asked in a session that is at its end.
-            Late::Shown | Late::ShownTwice if !self.closing && !self.is_taken_over() => Asker::Late,
-            Late::Shown | Late::ShownTwice | Late::Lost => Asker::Idle,
-        }
-    }
-
-    /// Whether the user waits for the answer of a prompt that the model was given.
-    fn has_open_prompt(&self) -> bool {
-        self.running.is_some()
-    }
-
-    /// Who is there may have changed, behind all that was said before.
-    fn attend(&mut self, effects: &mut Vec<Effect>) {
-        let asker = self.asker();
-        self.questions.attend(asker, effects);
     }
 
     /// Says something that the model does not see, and that a replay shows again.

@@ -312,13 +312,11 @@ impl SessionState {
         if self.saving.is_taken_over() {
             return self.close_if_taken_over(effects);
         }
-        match self.queue.pop_front() {
-            Some(prompt) => self.start(prompt, effects),
-            None => {
-                self.close_if_handed_over(effects);
-                self.attend(effects);
-            }
+        if let Some(prompt) = self.queue.pop_front() {
+            return self.start(prompt, effects);
         }
+        self.close_if_handed_over(effects);
+        self.attend(effects);
     }
 
     /// Written down when the turn begins, since a session may be listed whose first turn never ended.

@@ -614,7 +614,22 @@ proptest! {
                         prop_assert!(world.asking.remove(&call), "{call} was answered twice");
                         world.awake.remove(&call);
                     }
-                    _ => {}
+                    Effect::Append(..)
+                    | Effect::Tell(_)
+                    | Effect::Reply { .. }
+                    | Effect::ReplySet(_)
+                    | Effect::ReplyTitle(_)
+                    | Effect::Delivered(_)
+                    | Effect::Replied { .. }
+                    | Effect::LetGo(_)
+                    | Effect::Steer(_)
+                    | Effect::AnswerTurn { .. }
+                    | Effect::AttachTasks
+                    | Effect::TaskCommand { .. }
+                    | Effect::EndCommand(_)
+                    | Effect::Publish
+                    | Effect::SettleSoon
+                    | Effect::Stop => {}
                 }
             }
             if !world.running {
