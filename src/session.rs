@@ -10,6 +10,7 @@ mod flow;
 mod handle;
 mod ledger;
 mod outbox;
+mod patience;
 mod questions;
 mod opening;
 pub mod reading;
