@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use agent_client_protocol::v1::Responder;
 use agent_client_protocol::{Agent, Channel, Client};
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -78,13 +79,17 @@ impl Editor {
                     editor.asked.lock().unwrap().push("taken back".to_owned());
                     std::future::pending().await
                 }
-                Does::DidIt | Does::GaveUp | Does::RefusesLate => {
+                Does::DidIt => {
                     cancellation.cancelled().await;
-                    match does {
-                        Does::DidIt => Ok(response),
-                        Does::GaveUp => Err(Error::request_cancelled()),
-                        _ => Err(refused),
-                    }
+                    Ok(response)
+                }
+                Does::GaveUp => {
+                    cancellation.cancelled().await;
+                    Err(Error::request_cancelled())
+                }
+                Does::RefusesLate => {
+                    cancellation.cancelled().await;
+                    Err(refused)
                 }
             };
             drop(responder.respond_with_result(answer));
@@ -155,7 +160,8 @@ async fn with(late: Late, story: impl AsyncFnOnce(World)) {
             },
             agent_client_protocol::on_receive_request!(),
         );
-    let client = tokio::spawn(client.connect_to(theirs));
+    let mut peers = JoinSet::new();
+    peers.spawn(client.connect_to(theirs));
     let played = Agent.v1().connect_with(ours, async |connection| {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
@@ -175,7 +181,6 @@ async fn with(late: Late, story: impl AsyncFnOnce(World)) {
         Ok(())
     });
     played.await.unwrap();
-    client.abort();
 }
 
 #[tokio::test(start_paused = true)]
@@ -270,7 +275,7 @@ async fn a_write_without_an_answer_happens_once_whoever_does_it() {
         (Does::RefusesLate, "on disk", false),
         (Does::WritesSilently, "new", true),
         (Does::Later(Duration::from_secs(4)), "on disk", true),
-        (Does::Later(Duration::from_secs(60)), "new", true),
+        (Does::Later(Duration::from_mins(1)), "new", true),
     ];
     for (does, disk, is_written) in cases {
         with(Late::Shown, async |world| {
@@ -282,7 +287,7 @@ async fn a_write_without_an_answer_happens_once_whoever_does_it() {
             let asked = world.editor.asked().into_iter().filter(|asked| asked != "taken back");
             assert_eq!(asked.collect::<Vec<_>>(), ["write parent a.txt"], "{does:?}");
             // An answer that comes later changes nothing.
-            tokio::time::sleep(Duration::from_secs(120)).await;
+            tokio::time::sleep(Duration::from_mins(2)).await;
             assert_eq!(world.disk("a.txt"), disk, "{does:?}");
         })
         .await;
@@ -309,7 +314,7 @@ async fn what_the_editor_wrote_without_saying_so_is_not_written_again() {
 async fn the_session_itself_waits_for_its_user_and_for_nobody_else() {
     with(Late::Shown, async |world| {
         let path = world.file("a.txt");
-        world.editor.does(Does::Later(Duration::from_secs(60)));
+        world.editor.does(Does::Later(Duration::from_mins(1)));
         let prompt = world.host.reach.open_prompt();
         assert_eq!(world.host.read_text(&path).await.unwrap(), "unsaved");
         drop(prompt);
