@@ -157,9 +157,10 @@ impl Server {
         let checked = parse::<acp::PromptRequest>("session/prompt", params).and_then(|request| {
             let session = self.session(&request.session_id)?;
             self.signed_in()?;
-            Ok((session, inbound::content(request.prompt)?))
+            let reach = self.sessions.reach(&request.session_id.0);
+            Ok((session, reach, inbound::content(request.prompt)?))
         });
-        let ((session, failure), content) = match checked {
+        let ((session, failure), reach, content) = match checked {
             Ok(checked) => checked,
             Err(error) => return answering.error(error),
         };
@@ -168,7 +169,7 @@ impl Server {
         let done = answered.clone().drop_guard();
         let waiter = PromptWaiter {
             reply: Box::new(move |answer| reply_prompt(answering, &failure, answer)),
-            open: Box::new((done, self.wire.open_prompt())),
+            open: Box::new((done, self.wire.open_prompt(), reach.open_prompt())),
         };
         let id = session.prompt(content, waiter);
         self.tasks.spawn(async move {

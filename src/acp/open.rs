@@ -455,6 +455,8 @@ fn opening(
         session: acp::SessionId::new(to_open.id.as_str()),
         connection: place.connection.clone(),
         features: place.features,
+        viewer: place.viewer,
+        reach: to_open.turnstile.tasks.reach(),
         roots: roots.clone(),
         local: Local::new(),
         tasks: place.tasks.clone(),

@@ -9,6 +9,7 @@ use agent_client_protocol::Error;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::client::Reach;
 use super::inbound::error_of;
 use crate::fault::Fault;
 use crate::session::{LiveSettings, Reply, SessionHandle};
@@ -57,9 +58,9 @@ impl OpeningFailure {
     }
 }
 
-/// The tasks of a session: they go on where it is opened anew, and follow its settings.
+/// The tasks of a session: they go on where it is opened anew, follow its settings and ask its editor.
 #[derive(Clone, Default)]
-pub(super) struct KeptTasks(Arc<watch::Sender<Option<TasksHandle>>>, LiveSettings);
+pub(super) struct KeptTasks(Arc<watch::Sender<Option<TasksHandle>>>, LiveSettings, Reach);
 
 impl KeptTasks {
     /// Those that go on, if there are any.
@@ -73,6 +74,10 @@ impl KeptTasks {
 
     pub(super) fn settings(&self) -> LiveSettings {
         self.1.clone()
+    }
+
+    pub(super) fn reach(&self) -> Reach {
+        self.2.clone()
     }
 }
 
@@ -210,6 +215,12 @@ impl Sessions {
     pub(super) fn get(&self, id: &str) -> Option<(SessionHandle, OpeningFailure)> {
         let open = self.0.get(id)?.open.iter().rfind(|open| open.is_open())?;
         Some((open.session.clone(), open.failure.clone()))
+    }
+
+    /// Where it is noted that prompts of this session are open.
+    pub(super) fn reach(&self, id: &str) -> Reach {
+        let open = self.0.get(id).and_then(|slot| slot.open.last());
+        open.map(|open| open.tasks.reach()).unwrap_or_default()
     }
 
     /// Makes `session` the open one of this id, unless that fails.

@@ -1,5 +1,5 @@
 //! Children: the sessions that do the tasks of another one. They run the same turn through the same actor,
-//! with this machine's files and terminals in place of the editor's, and are heard by their task alone.
+//! with this machine's terminals and what their parent's host leaves them of files, and are heard by their task alone.
 //! When one is wanted and what becomes of it is `tasks`'.
 
 mod begin;
@@ -28,8 +28,6 @@ use crate::permission::Answer;
 use crate::redact::Mask;
 use crate::store::{Opened, Store};
 use crate::tasks::{Begin, Child, NewTask, Order, Spawn, Spawned, TaskError};
-use crate::tools::host::Host;
-use crate::tools::local::Local;
 use crate::tools::{Toolbox, pictures, toolsets};
 use crate::transcript::Content;
 use crate::turn::{self, Environment};
@@ -73,7 +71,6 @@ pub struct Children {
     settings: watch::Receiver<turn::Settings>,
     /// What all children have in common is there once.
     config: Arc<Config>,
-    host: Arc<dyn Host>,
     toolbox: Toolbox,
     /// By whether they start tasks of their own. Made with the first child: it reads files.
     systems: [OnceCell<Arc<str>>; 2],
@@ -96,7 +93,6 @@ impl Children {
         let all = environment.toolbox.only(&[], delegates);
         Self {
             config: Arc::new(config),
-            host: Arc::new(Local::new()),
             // No name is given, so none can be unknown.
             toolbox: all.unwrap_or_else(|_| environment.toolbox.clone()),
             systems: [OnceCell::new(), OnceCell::new()],
@@ -169,7 +165,7 @@ impl Children {
         let environment = Environment {
             config: self.config.clone(),
             roots: self.environment.roots.clone(),
-            host: self.host.clone(),
+            host: self.environment.host.of_task(&details.child),
             toolbox,
             policy: self.environment.policy.clone(),
             tasks: tasks.clone(),

@@ -12,6 +12,7 @@ use crate::model::catalog;
 use crate::model::provider::HttpClient;
 use crate::store::{self, StoreGuard};
 use crate::tools::ToolSettings;
+use crate::tools::local::Local;
 use crate::tools::permission::Policy;
 use crate::tools::roots::Roots;
 
