@@ -184,6 +184,16 @@ impl<'a> Printer<'a> {
         self.out.flush()
     }
 
+    /// A turn that no prompt asked for is over; it has no response.
+    pub fn turn_ended(&mut self) -> io::Result<()> {
+        if self.format == Format::Json {
+            return Ok(());
+        }
+        self.start_line()?;
+        self.usage()?;
+        self.out.flush()
+    }
+
     /// What was used so far, if the agent said so.
     pub fn usage(&mut self) -> io::Result<()> {
         let Some(usage) = self.usage.take().filter(|_| self.format != Format::Json) else {
