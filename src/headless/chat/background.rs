@@ -105,7 +105,8 @@ impl Background {
         if card != before {
             self.heard = Some(now);
         }
-        if card.is_over() && !before.is_over() {
+        // Who cancelled a task knows of it: that starts no turn.
+        if card.is_over() && !before.is_over() && card.state != "cancelled" {
             self.ended(&card.task, now);
         }
         self.cards.insert(id.to_owned(), card);
