@@ -251,6 +251,14 @@ async fn no_turn_is_waited_for_longer_than_it_may_take_to_begin() {
     .await;
     check(&went, &Left::Nothing, 0.0, &nothing);
 
+    let told = expect![[r#"
+
+        › go
+
+        ◦ `t1` … started
+        ● `t1` … completed
+        `t1` has reported.
+    "#]];
     let ended = expect![[r#"
 
         › go
@@ -262,10 +270,11 @@ async fn no_turn_is_waited_for_longer_than_it_may_take_to_begin() {
         agent.delegated().await;
         seconds(5).await;
         agent.card("tool_call_update", "t1", "completed").await;
+        agent.say("`t1` has reported.", Value::Null).await;
         agent.stay().await;
     })
     .await;
-    check(&went, &Left::Nothing, 8.0, &ended);
+    check(&went, &Left::Nothing, 8.0, &told);
 
     // The turn was given the report, or just missed it.
     let went = talk(Person::absent(), async |mut agent: Agent| {

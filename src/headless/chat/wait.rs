@@ -16,6 +16,13 @@ impl Chat<'_> {
     /// Shows what comes until no background task runs or is queued, and no turn runs or is to start by
     /// itself.
     pub async fn until_tasks_rest(&mut self) -> Result<Left, ChatError> {
+        let left = self.rest().await?;
+        // What is said while nothing runs may have no end of its own.
+        self.printer.start_line()?;
+        Ok(left)
+    }
+
+    async fn rest(&mut self) -> Result<Left, ChatError> {
         loop {
             let now = Instant::now();
             let limit = if self.interrupted {
