@@ -44,6 +44,13 @@ pub enum Answering {
     Nobody,
 }
 
+/// What the person broke off.
+#[derive(Debug, Clone, Copy)]
+struct Interruption {
+    /// Until when a turn that runs by itself may take to end; absent where none ran.
+    turn_ends: Option<Instant>,
+}
+
 /// A question that has no answer yet.
 struct Question {
     id: Value,
@@ -86,9 +93,7 @@ pub struct Chat<'a> {
     questions: Vec<Question>,
     /// The person is asked something that is no question of the agent's; these wait.
     is_settling: bool,
-    interrupted: bool,
-    /// Until when a turn that runs by itself may take to end after the person broke it off.
-    breaks_off: Option<Instant>,
+    interrupted: Option<Interruption>,
     background: Background,
     /// Whether a question was refused because nobody could be asked.
     pub refused: bool,
@@ -111,8 +116,7 @@ impl<'a> Chat<'a> {
             pending: None,
             questions: Vec::new(),
             is_settling: false,
-            interrupted: false,
-            breaks_off: None,
+            interrupted: None,
             background: Background::default(),
             refused: false,
         }
@@ -406,17 +410,17 @@ impl<'a> Chat<'a> {
 
     /// The first interrupt cancels the turn, the second ends the agent.
     fn interrupt(&mut self) -> io::Result<()> {
-        if self.interrupted || self.session.is_empty() {
+        if self.interrupted.is_some() || self.session.is_empty() {
             self.editor.kill();
             return Ok(());
         }
-        self.interrupted = true;
+        let follows_up = self.background.follows_up();
+        let turn_ends = follows_up.then(|| Instant::now() + wait::BREAKING_OFF);
+        self.interrupted = Some(Interruption { turn_ends });
         self.pending = None;
         self.questions.clear();
         self.editor.cancel(&self.session);
-        if self.background.follows_up() {
-            self.breaks_off = Some(Instant::now() + wait::BREAKING_OFF);
-        } else if self.editor.open_requests() == 0 {
+        if !follows_up && self.editor.open_requests() == 0 {
             // No turn runs: what waits for tasks ends with this.
             return Ok(());
         }

@@ -153,8 +153,8 @@ async fn talk<F: Future<Output = ()>>(person: Person, play: impl FnOnce(Agent) -
     let (read, write) = tokio::io::split(ours);
     let editor = Editor::over(read, write, Policy::Manual);
     let mut printed = Vec::new();
-    let printer = Printer::new(&mut printed, person.format);
-    let mut chat = Chat::new(editor, printer, person.answering, person.interrupts);
+    let to = Printer::new(&mut printed, person.format);
+    let mut chat = Chat::new(editor, to, person.answering, person.interrupts);
     let ours = async move {
         chat.open("/", &Which::New).await.expect("opens");
         chat.prompt("go").await.expect("is answered");
@@ -328,10 +328,10 @@ async fn what_a_task_asks_for_while_nobody_is_there_stays_open() {
 
 #[tokio::test(start_paused = true)]
 async fn a_person_is_asked_while_no_prompt_is_open() {
-    let (asked, mut questions) = mpsc::channel(4);
+    let (shown, mut questions) = mpsc::channel(4);
     let asker: Asker = Box::new(move || {
         let (sender, receiver) = oneshot::channel();
-        asked.try_send(sender).expect("room");
+        shown.try_send(sender).expect("room");
         receiver
     });
     let person = Person { answering: Answering::Person(asker), ..Person::absent() };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::{Answering, Chat, ChatError, Left};
+use super::{Answering, Chat, ChatError, Interruption, Left};
 use crate::permission::Answer;
 
 /// How long a turn that runs by itself may take to end once it is cancelled.
@@ -25,9 +25,9 @@ impl Chat<'_> {
     async fn rest(&mut self) -> Result<Left, ChatError> {
         loop {
             let now = Instant::now();
-            let limit = if self.interrupted {
+            let limit = if let Some(interruption) = self.interrupted {
                 // What a turn says last is still shown.
-                match self.breaks_off {
+                match interruption.turn_ends {
                     Some(limit) if self.background.follows_up() && now < limit => Some(limit),
                     Some(_) | None => return Ok(self.left()),
                 }
@@ -51,7 +51,8 @@ impl Chat<'_> {
     fn left(&self) -> Left {
         let living = self.background.living();
         let waiting = self.background.waiting();
-        if self.interrupted && (self.breaks_off.is_some() || !living.is_empty()) {
+        let is_given = |broken: Interruption| broken.turn_ends.is_some() || !living.is_empty();
+        if self.interrupted.is_some_and(is_given) {
             Left::Given(living)
         } else if waiting.is_empty() {
             Left::Nothing
