@@ -7,16 +7,18 @@ mod repair;
 mod step;
 #[cfg(test)]
 mod tests;
+mod unshown;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use self::cards::Cards;
 use self::repair::Left;
 use self::step::OpenStep;
+use self::unshown::Unshown;
 use super::flow::Flow;
-use crate::event::{Event, Role, ThoughtLevel, UsageReport};
+use crate::event::{CallUpdate, Event, Role, ThoughtLevel, UsageReport};
 use crate::ids::{CallId, IdSource, MessageId, PromptId};
 use crate::known::Known;
 use crate::permission::{Mode, Rule};
@@ -48,6 +50,9 @@ pub struct Restored {
     pub past: Past,
     /// Cards, and calls that tasks asked for, that are not final: a replay shows them as interrupted.
     pub open_cards: BTreeSet<CallId>,
+    /// By task, the cards, whole, that say how tasks ended and that no client is known to have been shown. A
+    /// replay shows them all.
+    pub unshown: BTreeMap<u64, CallUpdate>,
 }
 
 /// The settings that the session had last.
@@ -91,6 +96,7 @@ pub struct Restorer {
     /// Tasks whose reports an outcome gave, perhaps before they came.
     gave: BTreeSet<u64>,
     cards: Cards,
+    unshown: Unshown,
     /// What becomes of the cards by the end of the journal, where that was read before.
     foreseen: Cards,
     /// How cards that are open then are shown; absent where they stay open.
@@ -129,6 +135,7 @@ impl Restorer {
             flow: Flow::default(),
             gave: BTreeSet::new(),
             cards: Cards::default(),
+            unshown: Unshown::default(),
             foreseen: Cards::default(),
             cards_left: Some(Left::Ended),
             live: BTreeSet::new(),
@@ -159,6 +166,7 @@ impl Restorer {
             Some(Record::Card { card }) => {
                 self.foreseen.take(card);
             }
+            Some(Record::Report { report }) => self.foreseen.reported(&report),
             Some(_) | None => {}
         }
     }
@@ -185,6 +193,11 @@ impl Restorer {
         }
         events.extend(self.restored.summary());
         self.restored.open_cards = self.cards.open();
+        let unshown = self.unshown.left().filter_map(|(task, id)| {
+            let card = self.cards.shown(id, None)?;
+            Some((task, card))
+        });
+        self.restored.unshown = unshown.collect();
         Finished { restored: self.restored, events, repairs }
     }
 
@@ -238,6 +251,7 @@ impl Restorer {
                 if let Some(step) = &mut self.step {
                     if step.settled(&call, outcome, shown) {
                         restored.inbox.retain(|report| !is_of(report, &gave));
+                        self.unshown.given(gave.iter().copied());
                         self.gave.extend(gave);
                     }
                     if step.is_settled() {
@@ -260,9 +274,12 @@ impl Restorer {
                     let shown = shown.or_else(|| self.cards.shown(&id, left));
                     events.extend(shown.map(Event::Call));
                 }
+                if let Some(task) = self.cards.ended(&id) {
+                    self.unshown.ended(task, id);
+                }
             }
             Record::Report { report } => self.reported(report),
-            Record::Shown { .. } => {}
+            Record::Shown { tasks } => self.unshown.shown(tasks),
             Record::End { over } => self.ended(over, events),
         }
     }
@@ -276,6 +293,7 @@ impl Restorer {
             self.left = Left::Copied;
             self.restored.reported.clear();
             self.gave.clear();
+            self.unshown.copied();
         }
         self.restored.opened = Some(opened);
     }
@@ -286,7 +304,7 @@ impl Restorer {
         past.highest = past.highest.max(number.unwrap_or_default());
     }
 
-    /// Prompts are shown when they arrive, whatever becomes of them.
+    /// Prompts are shown when they arrive, whatever becomes of them. One that no user sent is none to a client.
     fn arrived(&mut self, prompt: Prompt, events: &mut Vec<Event>) {
         if self.waiting.iter().any(|waiting| waiting.message == prompt.message) {
             return;
@@ -299,6 +317,7 @@ impl Restorer {
     fn reported(&mut self, report: Prompt) {
         let Author::Task(task) = report.from else { return };
         self.numbered(Some(task));
+        self.cards.reported(&report);
         if self.restored.reported.insert(task) && !self.gave.contains(&task) {
             self.restored.inbox.push(report);
         }
@@ -312,7 +331,11 @@ impl Restorer {
     fn take_report(&mut self, message: &MessageId) -> Option<Prompt> {
         let inbox = &mut self.restored.inbox;
         let at = inbox.iter().position(|report| report.message == *message)?;
-        Some(inbox.remove(at))
+        let report = inbox.remove(at);
+        if let Author::Task(task) = report.from {
+            self.unshown.given([task]);
+        }
+        Some(report)
     }
 
     /// The prompt that the model saw. One that cannot be read, of a newer Talaria, has a note in its place:
@@ -410,7 +433,9 @@ impl Restorer {
             self.flow.interrupt();
             repairs.extend(step.repairs(self.left));
         }
-        if let Some(text) = self.left.told(self.turn.is_some(), !self.waiting.is_empty()) {
+        // A turn that was to begin by itself is not missed: the reports that it was for are in the inbox.
+        let waits = self.waiting.iter().any(|prompt| prompt.from == Author::User);
+        if let Some(text) = self.left.told(self.open_turn().map(|turn| turn.prompt.from), waits) {
             let message = IdSource::before(self.epoch);
             let text = self.flow.apart(text, false);
             repairs.push(Record::Told { message, content: Content::text(text) });
@@ -464,7 +489,8 @@ fn is_of(report: &Prompt, tasks: &[u64]) -> bool {
 }
 
 fn shown_prompt(prompt: &Prompt) -> impl Iterator<Item = Event> {
-    prompt.content.iter().map(|content| Event::Said {
+    let content = prompt.content.iter().filter(|_| prompt.from == Author::User);
+    content.map(|content| Event::Said {
         message: prompt.message.clone(),
         role: Role::User,
         content: content.clone(),

@@ -272,6 +272,7 @@ impl SessionState {
             reported: self.reports.known().clone(),
             past: crate::tasks::Past::default(),
             open_cards: std::collections::BTreeSet::new(),
+            unshown: std::collections::BTreeMap::new(),
         }
     }
 
