@@ -5,6 +5,7 @@
 mod cards;
 mod repair;
 mod step;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod unshown;
@@ -18,15 +19,15 @@ use self::repair::Left;
 use self::step::OpenStep;
 use self::unshown::Unshown;
 use super::flow::Flow;
-use crate::event::{CallUpdate, Event, Role, ThoughtLevel, UsageReport};
+use crate::event::{CallUpdate, Event, Role, ThoughtLevel};
 use crate::ids::{CallId, IdSource, MessageId, PromptId};
 use crate::known::Known;
 use crate::permission::{Mode, Rule};
 use crate::store::{Entry, Opened, Record, TitleBy};
 use crate::tasks::Past;
-use crate::transcript::{
-    self, Author, Content, Over, Prompt, Reply, Spent, Transcript, Turn, Usage,
-};
+use crate::transcript::{self, Author, Content, Over, Prompt, Reply, Transcript, Turn};
+
+pub use self::sums::{Filled, Sums};
 
 /// What a session goes on from. The default is a new one.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -61,23 +62,6 @@ pub struct RestoredSettings {
     pub mode: Mode,
     pub model: String,
     pub thought: ThoughtLevel,
-}
-
-/// What the session has used so far; its ledger goes on from it.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Sums {
-    /// By model, each once, in the order in which they were first asked.
-    pub usage: Vec<(String, Usage)>,
-    /// US dollars; absent while no price was known.
-    pub cost: Option<f64>,
-    pub filled: Option<Filled>,
-}
-
-/// How full the context was at the last request, in tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Filled {
-    pub used: u64,
-    pub size: u64,
 }
 
 /// Reads a journal.
@@ -193,10 +177,9 @@ impl Restorer {
         }
         events.extend(self.restored.summary());
         self.restored.open_cards = self.cards.open();
-        let unshown = self.unshown.left().filter_map(|(task, id)| {
-            let card = self.cards.shown(id, None)?;
-            Some((task, card))
-        });
+        // None of them is open, so nothing in them is left by anybody.
+        let ended = self.unshown.left().filter(|(_, id)| self.cards.ended(id).is_some());
+        let unshown = ended.filter_map(|(task, id)| Some((task, self.cards.shown(id, None)?)));
         self.restored.unshown = unshown.collect();
         Finished { restored: self.restored, events, repairs }
     }
@@ -454,33 +437,6 @@ impl Restored {
     pub(super) fn summary(&self) -> Vec<Event> {
         let title = self.title.iter().map(|(title, _)| Event::Title(title.clone()));
         title.chain(self.sums.report().map(Event::Usage)).collect()
-    }
-}
-
-impl Sums {
-    /// Enters a model request.
-    pub(super) fn enter(&mut self, spent: &Spent, usage: Usage) {
-        let Spent { model, window, cost } = spent;
-        let at = self.usage.iter().position(|(known, _)| known == model);
-        match at.and_then(|at| self.usage.get_mut(at)) {
-            Some((_, total)) => {
-                total.input = total.input.saturating_add(usage.input);
-                total.output = total.output.saturating_add(usage.output);
-                total.cached = total.cached.saturating_add(usage.cached);
-            }
-            None => self.usage.push((model.clone(), usage)),
-        }
-        if let Some(cost) = cost {
-            self.cost = Some(self.cost.unwrap_or_default() + cost);
-        }
-        let used = usage.input.saturating_add(usage.output).min(*window);
-        self.filled = Some(Filled { used, size: *window });
-    }
-
-    /// What a client is shown after the last request.
-    pub(super) fn report(&self) -> Option<UsageReport> {
-        let Filled { used, size } = self.filled?;
-        Some(UsageReport { used, size, cost: self.cost })
     }
 }
 
