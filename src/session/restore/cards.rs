@@ -134,8 +134,7 @@ fn end_as(shown: &mut CallUpdate, state: State) {
             | State::Failed
             | State::Cancelled => CallStatus::Failed,
         };
-        let task = shown.task.as_ref().map_or("all", |task| task.id.as_str());
-        (status, format!("{state}: `/collect {task}` shows the report"))
+        (status, format!("{state}: its report has come"))
     };
     put(shown, status, state, text);
 }

@@ -157,14 +157,40 @@ fn a_card_that_is_open_at_the_end_is_shown_as_interrupted() {
 fn a_task_that_reported_is_not_shown_as_interrupted() {
     // The process ended before the last change of the card was written.
     let records = [began("task-t1"), began("task-t1/c3"), began("task-t2"), reports(1)];
-    let finished = check(&records, &expect![[r#""#]]);
+    let finished = check(
+        &records,
+        &expect![[r#"
+        call task-t1 ("delegate_task_async") ("`t1` · goal") (Think) (Failed)
+          shows ["failed: its report has come"] at 0 places
+          (Object {"task_id": String("t1")}) -> None for t1 failed
+        call task-t1/c3 ("delegate_task_async") ("`t1` · goal") (Think) (Failed)
+          shows ["The task that asked for this has ended."] at 0 places
+          (Object {"task_id": String("t1")}) -> None for t1 failed
+        call task-t2 ("delegate_task_async") ("`t2` · goal") (Think) (Failed)
+          shows ["interrupted: the process that ran it ended\n`/resume t2` lets it go on"] at 0 places
+          (Object {"task_id": String("t2")}) -> None for t2 interrupted
+    "#]],
+    );
     // The tasks tell the rest of it.
     let open: Vec<&str> = finished.restored.open_cards.iter().map(CallId::as_str).collect();
     assert_eq!(open, ["task-t1", "task-t1/c3", "task-t2"]);
     assert_eq!(finished.restored.inbox, [report(1)]);
     assert_eq!(finished.restored.unshown.len(), 0);
     // Before it was copied.
-    check(&[&records[..], &[opened(Some("original"))]].concat(), &expect![[r#""#]]);
+    check(
+        &[&records[..], &[opened(Some("original"))]].concat(),
+        &expect![[r#"
+        call task-t1 ("delegate_task_async") ("`t1` · goal") (Think) (Failed)
+          shows ["failed: its report has come"] at 0 places
+          (Object {"task_id": String("t1")}) -> None for t1 failed
+        call task-t1/c3 ("delegate_task_async") ("`t1` · goal") (Think) (Failed)
+          shows ["The task that asked for this has ended."] at 0 places
+          (Object {"task_id": String("t1")}) -> None for t1 failed
+        call task-t2 ("delegate_task_async") ("`t2` · goal") (Think) (Failed)
+          shows ["This task goes on in the session that this is a copy of."] at 0 places
+          (Object {"task_id": String("t2")}) -> None for t2 cancelled
+    "#]],
+    );
 }
 
 #[test]

@@ -53,9 +53,28 @@ fn what_talaria_asks_and_what_tasks_report_is_no_users_message() {
             reply("m8", &[]),
             ends(End::Finished),
         ]),
-        &expect![[r#""#]],
+        &expect![[r#"
+            User m1 prompt m1
+            Agent m2 reply m2
+            call task-t1 ("delegate_task_async") ("`t1` · goal") (Think) (Completed)
+              shows ["task-t1 as (Completed)"] at 0 places
+              (Object {"task_id": String("t1")}) -> None for t1 completed
+            Agent m3 `t1` has reported.
+            Agent m5 reply m5
+            User m6 prompt m6
+            Agent m7 It is over.
+            Agent m8 reply m8
+        "#]],
     );
-    expect![[r#""#]].assert_eq(&transcript(&finished.restored));
+    expect![[r#"
+        turn m1 Some(Ended { end: Finished })
+          step "reply m2" steered []
+        turn m4 Some(Ended { end: Finished })
+          step "reply m5" steered ["report1"]
+        turn m6 Some(Ended { end: Finished })
+          step "reply m8" steered []
+    "#]]
+    .assert_eq(&transcript(&finished.restored));
     assert_eq!(finished.restored.inbox, []);
     let authors: Vec<Author> =
         finished.restored.transcript.turns().iter().map(|turn| turn.prompt.from).collect();
@@ -64,7 +83,17 @@ fn what_talaria_asks_and_what_tasks_report_is_no_users_message() {
 
 #[test]
 fn a_turn_that_did_not_come_to_begin_by_itself_is_not_missed() {
-    let finished = check(&and(&[follows("m4")]), &expect![[r#""#]]);
+    let finished = check(
+        &and(&[follows("m4")]),
+        &expect![[r#"
+        User m1 prompt m1
+        Agent m2 reply m2
+        call task-t1 ("delegate_task_async") ("`t1` · goal") (Think) (Completed)
+          shows ["task-t1 as (Completed)"] at 0 places
+          (Object {"task_id": String("t1")}) -> None for t1 completed
+        Agent m3 `t1` has reported.
+    "#]],
+    );
     assert_eq!(finished.repairs, [Record::NotDelivered { prompt: message("m4") }]);
     assert_eq!(finished.restored.inbox, [report(1)]);
     // What the user sent is.
@@ -73,7 +102,7 @@ fn a_turn_that_did_not_come_to_begin_by_itself_is_not_missed() {
         panic!("{:?}", finished.repairs)
     };
     let text = "What was sent last did not reach the model; send it again if it is still wanted.";
-    assert_eq!(*content, Content::text(format!("\n\n{text}")));
+    assert_eq!(*content, Content::text(text));
     let lost_ones = ["m4", "m5"].map(|id| Record::NotDelivered { prompt: message(id) });
     assert_eq!(lost, lost_ones);
 }
@@ -81,8 +110,26 @@ fn a_turn_that_did_not_come_to_begin_by_itself_is_not_missed() {
 #[test]
 fn one_that_was_interrupted_says_so() {
     let open = and(&[follows("m4"), turn("m4")]);
-    let finished = check(&open, &expect![[r#""#]]);
-    expect![[r#""#]].assert_eq(&transcript(&finished.restored));
+    let finished = check(
+        &open,
+        &expect![[r#"
+            User m1 prompt m1
+            Agent m2 reply m2
+            call task-t1 ("delegate_task_async") ("`t1` · goal") (Think) (Completed)
+              shows ["task-t1 as (Completed)"] at 0 places
+              (Object {"task_id": String("t1")}) -> None for t1 completed
+            Agent m3 `t1` has reported.
+            Agent m2-0 
+
+            The turn that began by itself was interrupted: Talaria ended while it ran. Send a prompt such as `go on` to continue.
+        "#]],
+    );
+    expect![[r#"
+        turn m1 Some(Ended { end: Finished })
+          step "reply m2" steered []
+        turn m4 Some(Interrupted)
+    "#]]
+    .assert_eq(&transcript(&finished.restored));
     // No reply of the model tells that it has seen it.
     assert_eq!(finished.restored.inbox, [report(1)]);
 
@@ -98,5 +145,9 @@ fn one_that_was_interrupted_says_so() {
             }
         })
         .collect();
-    expect![[r#""#]].assert_eq(&texts.concat());
+    expect![
+        "The turn that began by itself was interrupted: this session was copied while it ran. What \
+         was sent in the meantime did not reach the model; send it again if it is still wanted."
+    ]
+    .assert_eq(&texts.concat());
 }
