@@ -17,7 +17,7 @@ use crate::transcript::{Author, Content, Prompt};
 /// The cards of a journal, as far as it was read.
 #[derive(Debug, Default)]
 pub(super) struct Cards {
-    cards: HashMap<CallId, CallUpdate>,
+    by_id: HashMap<CallId, CallUpdate>,
     /// How the tasks ended whose reports came: a process may end between a report and the card's last change.
     ends: BTreeMap<u64, State>,
     forked_from: Option<SessionId>,
@@ -29,7 +29,7 @@ impl Cards {
         let is_copy = opened.forked_from.is_some() && opened.forked_from != self.forked_from;
         self.forked_from.clone_from(&opened.forked_from);
         if is_copy {
-            for card in self.cards.values_mut().filter(|card| is_open(card)) {
+            for card in self.by_id.values_mut().filter(|card| is_open(card)) {
                 close(card, &self.ends, Some(Left::Copied));
             }
             self.ends.clear();
@@ -39,7 +39,7 @@ impl Cards {
 
     /// A card changed; whether it came to be with that.
     pub(super) fn take(&mut self, card: CallUpdate) -> bool {
-        match self.cards.entry(card.id.clone()) {
+        match self.by_id.entry(card.id.clone()) {
             Entry::Occupied(mut known) => {
                 merge(known.get_mut(), card);
                 false
@@ -63,7 +63,7 @@ impl Cards {
     /// The task whose card this is and that ended with it: it says more than that it was interrupted, or how
     /// a call of the task ended.
     pub(super) fn ended(&self, id: &CallId) -> Option<u64> {
-        let card = self.cards.get(id).filter(|card| !is_open(card) && !is_asked(id))?;
+        let card = self.by_id.get(id).filter(|card| !is_open(card) && !is_asked(id))?;
         let was_interrupted =
             card.task.as_ref().is_some_and(|task| task.state == State::Interrupted.name());
         if was_interrupted { None } else { number(id) }
@@ -71,13 +71,13 @@ impl Cards {
 
     /// Those that are not final.
     pub(super) fn open(&self) -> BTreeSet<CallId> {
-        self.cards.values().filter(|card| is_open(card)).map(|card| card.id.clone()).collect()
+        self.by_id.values().filter(|card| is_open(card)).map(|card| card.id.clone()).collect()
     }
 
     /// The one update that says all of a card; one that is open is `left`, if that is so, unless its task
     /// has reported.
     pub(super) fn shown(&self, id: &CallId, left: Option<Left>) -> Option<CallUpdate> {
-        let mut card = self.cards.get(id)?.clone();
+        let mut card = self.by_id.get(id)?.clone();
         if is_open(&card) {
             close(&mut card, &self.ends, left);
         }

@@ -296,10 +296,12 @@ impl Reader {
                 self.beat(Beat::Settled { call, outcome, shown });
             }
             // Said by Talaria: it says it again where it has a reason.
-            Record::NotDelivered { .. } | Record::Told { .. } | Record::Plan { .. } => {}
+            Record::NotDelivered { .. }
+            | Record::Told { .. }
+            | Record::Plan { .. }
+            | Record::Shown { .. } => {}
             // The tasks run again, or not, and nobody knows when.
             Record::Card { .. } | Record::Report { .. } => self.story.has_tasks = true,
-            Record::Shown { .. } => {}
             Record::End { over } => self.close(Some(over)),
         }
     }

@@ -288,14 +288,13 @@ fn ends_are_known(
     let mut shown = BTreeSet::new();
     let mut last: BTreeMap<u64, bool> = BTreeMap::new();
     for record in records {
-        match record {
-            Record::Shown { tasks } => shown.extend(tasks),
-            Record::Card { card } if !card.id.as_str().contains('/') => {
-                let task = card.id.as_str().trim_start_matches("task-t").parse().unwrap();
-                let is_final = last.entry(task).or_default();
-                *is_final = card.status.map_or(*is_final, CallStatus::is_final);
-            }
-            _ => {}
+        if let Record::Shown { tasks } = record {
+            shown.extend(tasks);
+        }
+        let Record::Card { card } = record else { continue };
+        if let Ok(task) = card.id.as_str().trim_start_matches("task-t").parse() {
+            let is_final = last.entry(task).or_default();
+            *is_final = card.status.map_or(*is_final, CallStatus::is_final);
         }
     }
     let is_final = |(task, is_final): (u64, bool)| is_final.then_some(task);
