@@ -322,7 +322,7 @@ impl SessionState {
             reported: self.reports.known().clone(),
             past: crate::tasks::Past::default(),
             open_cards: std::collections::BTreeSet::new(),
-            unshown: Vec::new(),
+            unshown: std::collections::BTreeMap::new(),
         }
     }
 
