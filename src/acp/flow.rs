@@ -8,10 +8,11 @@ use agent_client_protocol::{Client, ConnectionTo, Error, RequestCancellationHand
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use super::children::KnownChildren;
 use super::project::v1;
 use super::transport::Wire;
-use crate::event::{Event, Question};
-use crate::ids::CallId;
+use crate::event::{CallUpdate, Event, OfChild, Question, Subagent};
+use crate::ids::{CallId, SessionId};
 use crate::permission::Answer;
 use crate::session::{Outgoing, Outlet, SessionHandle};
 
@@ -21,6 +22,15 @@ pub(super) struct Updates {
     pub(super) id: acp::SessionId,
     pub(super) connection: ConnectionTo<Client>,
     pub(super) wire: Wire,
+    /// Those of the root session.
+    pub(super) children: KnownChildren,
+}
+
+/// What follows from an event that was written.
+pub(super) struct Written {
+    pub(super) updates: usize,
+    is_heard: bool,
+    announced: Option<Subagent>,
 }
 
 /// The way from one session to the client.
@@ -29,6 +39,8 @@ pub(super) struct Flow {
     pub(super) session: SessionHandle,
     pub(super) tasks: TaskTracker,
     pub(super) questions: Questions,
+    /// A turn runs that no prompt asked for: all that is said now says so.
+    pub(super) follow_up: Option<acp::Meta>,
     /// Dropped when the session has ended, behind its last word.
     pub(super) _over: DropGuard,
 }
@@ -60,7 +72,12 @@ impl Outlet for Flow {
 
     fn say(&mut self, outgoing: Outgoing) -> bool {
         match outgoing {
-            Outgoing::Event(event) => return self.updates.send(event),
+            Outgoing::Event(event) => {
+                if let Event::FollowUp(mark) = &event {
+                    self.follow_up = mark.as_ref().map(v1::follow_up);
+                }
+                return self.updates.send(event, self.follow_up.as_ref());
+            }
             Outgoing::Answered { reply, answer } => reply(answer),
             Outgoing::Set { reply, answer } => reply(answer),
             Outgoing::Titled { reply, answer } => reply(answer),
@@ -95,14 +112,54 @@ impl Updates {
         self.wire.permit_update().await
     }
 
+    /// Those of a session that does a task of this one.
+    pub(super) fn of(&self, child: &SessionId) -> Self {
+        Self { id: acp::SessionId::new(child.as_str()), ..self.clone() }
+    }
+
     /// Sends the updates of an event, for which one permit was taken; false when nobody reads any more.
-    pub(super) fn send(&self, event: Event) -> bool {
-        let updates = v1::updates(event);
-        self.wire.took_permits(updates.len());
-        updates.into_iter().all(|update| {
-            let notification = acp::SessionNotification::new(self.id.clone(), update);
-            self.connection.send_notification(notification).is_ok()
-        })
+    pub(super) fn send(&self, event: Event, meta: Option<&acp::Meta>) -> bool {
+        let written = self.write(event, meta);
+        self.wire.took_permits(written.updates);
+        self.follow(written)
+    }
+
+    /// Hands the updates of an event over, whatever room there is.
+    pub(super) fn write(&self, event: Event, meta: Option<&acp::Meta>) -> Written {
+        let announced =
+            if let Event::Subagent(subagent) = &event { Some(subagent.clone()) } else { None };
+        // No message names a child that the client does not know of.
+        let names_unknown =
+            matches!(&event, Event::Between(between) if !self.children.has(&between.child));
+        let notifications =
+            if names_unknown { Vec::new() } else { v1::notifications(&self.id, event) };
+        let updates = notifications.len();
+        let is_heard = notifications.into_iter().all(|notification| {
+            self.connection.send_notification(notification.meta(meta.cloned())).is_ok()
+        });
+        Written { updates, is_heard, announced }
+    }
+
+    /// Says to the children what follows from it; false when nobody reads any more.
+    pub(super) fn follow(&self, written: Written) -> bool {
+        let session = SessionId::new(self.id.0.clone());
+        match written.announced {
+            Some(subagent) => self.children.announced(&session, subagent),
+            None => self.children.spoke(&session),
+        }
+        written.is_heard
+    }
+
+    /// Answers the opening of the session, and says which children go on in it before they say more: a client
+    /// that shows a session anew asks for nothing of what it knew before.
+    pub(super) fn open(&self, answer: impl FnOnce()) {
+        self.children.in_silence(|living| {
+            answer();
+            for (parent, child) in living {
+                let updates = self.of(&parent).write(Event::Subagent(child), None).updates;
+                self.wire.took_room(updates);
+            }
+        });
     }
 }
 
@@ -112,11 +169,16 @@ impl Flow {
         let withdrawn = CancellationToken::new();
         let call = question.id().clone();
         let choices = v1::choices(&question.grant);
-        let request = acp::RequestPermissionRequest::new(
-            self.updates.id.clone(),
-            v1::call_patch(question.call),
-            choices,
-        );
+        let request = match question.of {
+            Some(of) if self.updates.children.has(&of.child) => {
+                let call = v1::call_patch(own_call(question.call, &of));
+                acp::RequestPermissionRequest::new(of.child.as_str().to_owned(), call, choices)
+            }
+            Some(_) | None => {
+                let call = v1::call_patch(question.call);
+                acp::RequestPermissionRequest::new(self.updates.id.clone(), call, choices)
+            }
+        };
         let sent = self.updates.connection.send_request(request);
         let request = sent.cancellation_handle();
         let session = self.session.clone();
@@ -134,6 +196,16 @@ impl Flow {
         });
         Asked { request, withdrawn }
     }
+}
+
+/// A call of a task as it is in the session that does it: without what says whose it is, which is what
+/// `tasks::card::asked_title` puts before its title.
+fn own_call(call: CallUpdate, of: &OfChild) -> CallUpdate {
+    let title = call.title.map(|title| match title.split_once("` · ") {
+        Some((_, own)) => own.to_owned(),
+        None => title,
+    });
+    CallUpdate { id: of.call.clone(), title, task: None, ..call }
 }
 
 /// Only an offered option that was selected is an answer; everything else permits nothing.

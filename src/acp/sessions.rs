@@ -6,11 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use agent_client_protocol::Error;
+use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::children::KnownChildren;
 use super::inbound::error_of;
 use crate::fault::Fault;
+use crate::ids::SessionId;
 use crate::session::{LiveSettings, Reply, SessionHandle};
 use crate::tasks::TasksHandle;
 
@@ -57,9 +60,10 @@ impl OpeningFailure {
     }
 }
 
-/// The tasks of a session: they go on where it is opened anew, and follow its settings.
+/// The tasks of a session: they go on where it is opened anew, and follow its settings. What the client knows of
+/// their sessions is kept, too.
 #[derive(Clone, Default)]
-pub(super) struct KeptTasks(Arc<watch::Sender<Option<TasksHandle>>>, LiveSettings);
+pub(super) struct KeptTasks(Arc<watch::Sender<Option<TasksHandle>>>, LiveSettings, KnownChildren);
 
 impl KeptTasks {
     /// Those that go on, if there are any.
@@ -73,6 +77,10 @@ impl KeptTasks {
 
     pub(super) fn settings(&self) -> LiveSettings {
         self.1.clone()
+    }
+
+    pub(super) fn children(&self) -> KnownChildren {
+        self.2.clone()
     }
 }
 
@@ -277,6 +285,19 @@ impl Sessions {
         }
     }
 
+    /// Cancels the task that this session does, where the client may.
+    pub(super) fn cancel_child(&self, child: &SessionId) -> Option<BoxFuture<'static, ()>> {
+        let kept = self.0.values().flat_map(|slot| &slot.open).map(|open| &open.tasks);
+        let mut owners = kept.filter_map(|kept| Some((kept.children(), kept.get()?)));
+        owners.find_map(|(children, tasks)| children.cancel(child, &tasks))
+    }
+
+    /// Whether the client knows this session as one that does a task.
+    pub(super) fn has_child(&self, id: &SessionId) -> bool {
+        let mut open = self.0.values().flat_map(|slot| &slot.open);
+        open.any(|open| open.tasks.children().has(id))
+    }
+
     pub(super) fn cancel_all(&self) {
         self.0.values().for_each(Slot::cancel);
     }
@@ -294,8 +315,7 @@ impl Sessions {
 mod tests {
     use futures::FutureExt;
 
-    use super::{OpeningFailure, Sessions};
-    use crate::ids::SessionId;
+    use super::{OpeningFailure, SessionId, Sessions};
     use crate::session;
     use crate::tasks;
 

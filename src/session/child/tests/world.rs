@@ -78,6 +78,7 @@ impl World {
             version: "1.2.3",
             tasks: tasks.clone(),
             settings: LiveSettings::default(),
+            streams: None,
         };
         let children = Children::new(parent, Arc::new(environment), watched);
         Self { folder, children, settings, store, tasks, _state: state }
