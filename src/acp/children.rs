@@ -13,7 +13,6 @@ use super::flow::Updates;
 use crate::event::{Event, Subagent, SubagentState};
 use crate::ids::SessionId;
 use crate::session::{ChildStream, ChildStreams};
-use crate::tasks::{TaskName, TasksHandle, Which};
 
 /// How long a child that was announced waits for what its parent says to it first.
 const FIRST_WORDS: Duration = Duration::from_secs(1);
@@ -90,26 +89,11 @@ impl KnownChildren {
         });
     }
 
-    /// Cancels the task that this session does, where the client was told that it may.
-    pub(super) fn cancel(
-        &self,
-        child: &SessionId,
-        tasks: &TasksHandle,
-    ) -> Option<BoxFuture<'static, ()>> {
+    /// Whether the client was told that it may cancel this child, and it has not ended.
+    pub(super) fn may_cancel(&self, child: &SessionId) -> bool {
         let known = self.0.borrow();
-        let Child { parent, whole } = known.children.get(child)?;
-        if whole.can_cancel != Some(true) || is_over(whole) {
-            return None;
-        }
-        let name = name_in(whole.title.as_deref()?)?;
-        let tasks = tasks.of(parent.clone());
-        let cancelled = async move {
-            let reason = "the user cancelled it".to_owned();
-            if let Err(error) = tasks.cancel(Which::One(name), Some(reason)).await {
-                tracing::info!(%error, "a task was not cancelled");
-            }
-        };
-        Some(cancelled.boxed())
+        let child = known.children.get(child).map(|child| &child.whole);
+        child.is_some_and(|whole| whole.can_cancel == Some(true) && !is_over(whole))
     }
 }
 
@@ -136,11 +120,6 @@ fn is_over(child: &Subagent) -> bool {
         }
         Some(SubagentState::Running | SubagentState::Asks | SubagentState::Waits) | None => false,
     }
-}
-
-/// The task's name, as its title begins with it: "`t1` · goal".
-fn name_in(title: &str) -> Option<TaskName> {
-    title.split('`').nth(1)?.parse().ok()
 }
 
 /// Shows the children of one root session on its connection.
@@ -185,5 +164,88 @@ impl ChildStream for Stream {
         drop(known);
         self.updates.wire.took_room(after.updates);
         self.updates.follow(after);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(name: &str) -> SessionId {
+        SessionId::new(name)
+    }
+
+    fn announcement(child: &str, state: SubagentState) -> Subagent {
+        Subagent {
+            child: id(child),
+            title: Some(format!("the {child}")),
+            description: None,
+            can_cancel: Some(true),
+            state: Some(state),
+        }
+    }
+
+    fn change(child: &str, state: SubagentState) -> Subagent {
+        Subagent { title: None, can_cancel: None, ..announcement(child, state) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_child_speaks_behind_its_announcement_and_its_parents_first_words() {
+        let known = KnownChildren::default();
+        let child = id("child");
+        let mut speaks = Box::pin(known.may_speak(&child));
+        assert!((&mut speaks).now_or_never().is_none() && !known.has(&child));
+        known.spoke(&id("parent"));
+        assert!((&mut speaks).now_or_never().is_none());
+        known.announced(&id("parent"), announcement("child", SubagentState::Running));
+        assert!((&mut speaks).now_or_never().is_none() && known.has(&child));
+        // Not what someone else says.
+        known.spoke(&id("stranger"));
+        assert!((&mut speaks).now_or_never().is_none());
+        known.spoke(&id("parent"));
+        assert!((&mut speaks).now_or_never().is_some());
+        assert!(known.may_speak(&child).now_or_never().is_some());
+        // One whose parent says nothing more waits for no more than a moment.
+        known.announced(&id("parent"), announcement("other", SubagentState::Running));
+        let begun = tokio::time::Instant::now();
+        known.may_speak(&id("other")).await;
+        assert_eq!(begun.elapsed(), FIRST_WORDS);
+    }
+
+    #[test]
+    fn those_that_go_on_are_told_whole_and_parents_first() {
+        let known = KnownChildren::default();
+        let running = || SubagentState::Running;
+        // Names are no order.
+        known.announced(&id("root"), announcement("z", running()));
+        known.announced(&id("z"), announcement("m", running()));
+        known.announced(&id("m"), announcement("a", running()));
+        known.announced(&id("root"), announcement("over", running()));
+        known.announced(&id("root"), change("over", SubagentState::Finished));
+        known.announced(&id("m"), change("a", SubagentState::Asks));
+        let mut told = Vec::new();
+        known.in_silence(|living| told = living);
+        let expected = [
+            (id("root"), announcement("z", running())),
+            (id("z"), announcement("m", running())),
+            (id("m"), announcement("a", SubagentState::Asks)),
+        ];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn only_what_was_offered_and_still_runs_may_be_cancelled() {
+        let known = KnownChildren::default();
+        let fixed =
+            Subagent { can_cancel: Some(false), ..announcement("fixed", SubagentState::Running) };
+        known.announced(&id("root"), fixed);
+        known.announced(&id("root"), announcement("child", SubagentState::Waits));
+        assert!(known.may_cancel(&id("child")));
+        assert!(!known.may_cancel(&id("fixed")) && !known.may_cancel(&id("nobody")));
+        known.announced(&id("root"), change("child", SubagentState::Cancelled));
+        assert!(!known.may_cancel(&id("child")));
+        // One that is resumed runs again.
+        known.announced(&id("root"), change("child", SubagentState::Running));
+        assert!(known.may_cancel(&id("child")));
     }
 }

@@ -293,8 +293,9 @@ impl Table for Server {
             };
             self.sessions.cancel(&cancel.session_id.0);
             let child = SessionId::new(cancel.session_id.0);
-            if let Some(cancelled) = self.sessions.cancel_child(&child) {
-                self.tasks.spawn(cancelled);
+            if let Some(tasks) = self.sessions.owner_of(&child) {
+                // Its own stream tells when it has stopped.
+                self.tasks.spawn(async move { tasks.cancel_child(&child).await });
             }
         } else {
             tracing::debug!(method, "a notification is not known");

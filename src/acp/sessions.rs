@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use agent_client_protocol::Error;
-use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -285,11 +284,10 @@ impl Sessions {
         }
     }
 
-    /// Cancels the task that this session does, where the client may.
-    pub(super) fn cancel_child(&self, child: &SessionId) -> Option<BoxFuture<'static, ()>> {
+    /// The tasks among which is the one that this session does, where the client may cancel it.
+    pub(super) fn owner_of(&self, child: &SessionId) -> Option<TasksHandle> {
         let kept = self.0.values().flat_map(|slot| &slot.open).map(|open| &open.tasks);
-        let mut owners = kept.filter_map(|kept| Some((kept.children(), kept.get()?)));
-        owners.find_map(|(children, tasks)| children.cancel(child, &tasks))
+        kept.filter(|kept| kept.children().may_cancel(child)).find_map(KeptTasks::get)
     }
 
     /// Whether the client knows this session as one that does a task.
