@@ -123,9 +123,14 @@ fn is_over(child: &Subagent) -> bool {
 }
 
 /// Shows the children of one root session on its connection.
-pub(super) struct Streams {
+struct Streams {
     /// The root session's.
-    pub(super) updates: Updates,
+    updates: Updates,
+}
+
+/// The way of the children of `updates`' session, and theirs, to the client.
+pub(super) fn streams(updates: Updates) -> Arc<dyn ChildStreams> {
+    Arc::new(Streams { updates })
 }
 
 impl ChildStreams for Streams {

@@ -13,7 +13,7 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::children::Streams;
+use super::children;
 use super::client::EditorHost;
 use super::flow::{Flow, Questions, Updates};
 use super::handler::Answering;
@@ -33,7 +33,7 @@ use crate::model::catalog::{self, Choice};
 use crate::model::provider::HttpClient;
 use crate::redact::Mask;
 use crate::session::restore::Restored;
-use crate::session::{self, ChildStreams, Inbox, Opening, Parent, SessionHandle, reading};
+use crate::session::{self, Inbox, Opening, Parent, SessionHandle, reading};
 use crate::store::{self, Durability, Journal, Opened, Record};
 use crate::tasks::engine::State;
 use crate::tasks::{self, TaskName, TasksHandle, TasksInbox};
@@ -272,11 +272,7 @@ async fn make(to_open: &ToOpen, place: &Place) -> Result<Made, Error> {
         version: place.services.version,
         tasks: place.tasks.clone(),
         settings: to_open.turnstile.tasks.settings(),
-        streams: place.viewer.subagents.then(|| {
-            let streams: Arc<dyn ChildStreams> =
-                Arc::new(Streams { updates: updates(to_open, place) });
-            streams
-        }),
+        streams: place.viewer.subagents.then(|| children::streams(updates(to_open, place))),
     });
     let mut opening = opening(to_open, place, prepared, handle);
     opening.parent = parent;

@@ -251,7 +251,7 @@ fn c80_a_child_asks_under_its_own_id() {
     let (home, mut chat) = chat("");
     chat.say("/task write x.txt");
     until(&mut chat, "t1", "requires_action");
-    let [dialog] = &chat.open_dialogs()[..] else { panic!("{:#?}", chat.dialogs()) };
+    let dialog = &chat.wait("the dialog", |chat| chat.open_dialogs().pop());
     let (id, child) = only(&chat);
     assert_eq!(dialog["params"]["sessionId"], *id);
     let call = &dialog["params"]["toolCall"];
@@ -259,8 +259,7 @@ fn c80_a_child_asks_under_its_own_id() {
     let title = call["title"].as_str().unwrap();
     assert!(title.contains("x.txt") && !title.contains("t1"), "{title}");
     assert!(call.get("_meta").is_none(), "{call}");
-    let dialog = dialog.clone();
-    chat.choose(&dialog, "allow_once");
+    chat.choose(dialog, "allow_once");
     until(&mut chat, "t1", "idle end_turn");
     assert_eq!(home.read("x.txt"), "new\n");
     let (_, child) = only(&chat);
@@ -277,8 +276,8 @@ fn c80_what_is_refused_and_what_is_taken_back_reaches_the_child() {
     until(&mut chat, "t1", "requires_action");
     chat.say("/task write y.txt");
     until(&mut chat, "t2", "requires_action");
-    let [dialog] = &chat.open_dialogs()[..] else { panic!("one at a time") };
-    let dialog = dialog.clone();
+    let dialog = chat.wait("the dialog", |chat| chat.open_dialogs().pop());
+    assert_eq!(chat.open_dialogs().len(), 1, "one at a time");
     chat.choose(&dialog, "reject_once");
     let first = until(&mut chat, "t1", "idle end_turn");
     let other = chat.wait("the other dialog", |chat| chat.open_dialogs().pop());

@@ -46,11 +46,12 @@ pub(super) fn chat(config: &str) -> (Home, Chat) {
 
 /// All sessions of tasks below `root` by their ids, out of everything that came.
 pub(super) fn children(came: &[Value], root: &str) -> BTreeMap<String, Child> {
-    let mut known = Known { root: root.to_owned(), children: BTreeMap::new() };
-    for message in came {
-        known.take(message);
-    }
-    known.children
+    Known::of(root, came, Calls::Known)
+}
+
+/// The same for a client that forgot what it knew, but for the calls: nobody tells them again.
+pub(super) fn children_anew(came: &[Value], root: &str) -> BTreeMap<String, Child> {
+    Known::of(root, came, Calls::MayBeOlder)
 }
 
 /// The only one.
@@ -73,12 +74,28 @@ pub(super) fn until(chat: &mut Chat, task: &str, state: &str) -> String {
     })
 }
 
+/// Whether all calls came to be in what came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Calls {
+    Known,
+    MayBeOlder,
+}
+
 struct Known {
     root: String,
     children: BTreeMap<String, Child>,
+    calls: Calls,
 }
 
 impl Known {
+    fn of(root: &str, came: &[Value], calls: Calls) -> BTreeMap<String, Child> {
+        let mut known = Self { root: root.to_owned(), children: BTreeMap::new(), calls };
+        for message in came {
+            known.take(message);
+        }
+        known.children
+    }
+
     fn take(&mut self, message: &Value) {
         let Some(session) = message["params"]["sessionId"].as_str() else { return };
         let update = &message["params"]["update"];
@@ -102,7 +119,7 @@ impl Known {
             Some("session_message") => self.message(session, update),
             Some(kind) => {
                 if let Some(child) = self.children.get_mut(session) {
-                    child.update(kind, update);
+                    child.update(kind, update, self.calls);
                 }
             }
             None => {}
@@ -153,7 +170,7 @@ impl Known {
 }
 
 impl Child {
-    fn update(&mut self, kind: &str, update: &Value) {
+    fn update(&mut self, kind: &str, update: &Value, calls: Calls) {
         match kind {
             "agent_message_chunk" => {
                 assert!(update["messageId"].is_string(), "{update}");
@@ -167,7 +184,10 @@ impl Child {
             "tool_call_update" => {
                 let id = update["toolCallId"].as_str().unwrap();
                 let known = self.calls.iter_mut().find(|(known, _)| *known == id);
-                let (_, call) = known.unwrap_or_else(|| panic!("no such call: {update}"));
+                let Some((_, call)) = known else {
+                    assert!(calls == Calls::MayBeOlder, "no such call: {update}");
+                    return;
+                };
                 for (field, value) in update.as_object().unwrap() {
                     call[field] = value.clone();
                 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::native::{capabilities, chat, children, home, only, until};
+use super::native::{capabilities, chat, children, children_anew, home, only, until};
 use crate::support::agent::Agent;
 use crate::support::stored;
 use crate::support::tasks::Chat;
@@ -13,7 +13,14 @@ fn c81_children_are_in_no_list_and_only_their_parent_changes_them() {
     let (home, mut chat) = chat("");
     chat.say("/task work a");
     let id = until(&mut chat, "t1", "running");
-    assert_eq!(stored::listed(&mut chat.agent), [chat.session.clone()]);
+    let listed = chat.call("session/list", &json!({}));
+    let ids: Vec<&Value> = listed["result"]["sessions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|session| &session["sessionId"])
+        .collect();
+    assert_eq!(ids, [&json!(chat.session)]);
     let open = stored::params(&home, &id);
     let requests = [
         ("session/prompt", json!({ "sessionId": id, "prompt": [{"type": "text", "text": "x"}] })),
@@ -101,7 +108,7 @@ fn c82_children_that_go_on_are_announced_again_before_they_say_more() {
         until(&mut chat, "t1", "idle end_turn");
         // Seen by a client that forgot what it knew.
         let fresh = behind(chat.came(), &response);
-        let all = children(fresh, &chat.session);
+        let all = children_anew(fresh, &chat.session);
         for id in [&outer, &inner, &other] {
             let child = &all[id];
             assert_eq!(child.about["capabilities"], json!({ "cancel": {} }), "{child:#?}");
