@@ -30,7 +30,7 @@ use crate::permission::Mode;
 use crate::transcript::{End, Text, Usage};
 
 pub use actor::start;
-pub use child::{Children, LiveSettings, Parent};
+pub use child::{ChildStream, ChildStreams, Children, LiveSettings, Parent};
 pub use handle::{Inbox, SessionHandle, handle};
 pub use opening::{Inherited, Opening};
 

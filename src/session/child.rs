@@ -5,6 +5,7 @@
 mod begin;
 mod outlet;
 mod prompt;
+mod shown;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use self::outlet::{ChildOutlet, Ear};
+pub use self::shown::{ChildStream, ChildStreams};
 use super::{Inherited, Opening, PromptWaiter, SessionHandle, handle, start};
 use crate::config::{Config, TurnSection};
 use crate::context::{self, Instructions};
@@ -48,6 +50,8 @@ pub struct Parent {
     /// Where what their sessions do runs.
     pub tasks: TaskTracker,
     pub settings: LiveSettings,
+    /// Where they are shown as sessions of their own; absent where the client does not do that.
+    pub streams: Option<Arc<dyn ChildStreams>>,
 }
 
 /// The settings of a session as its turns and children see them now. Kept where the session is opened anew:
@@ -172,6 +176,7 @@ impl Children {
             cache_key: details.child.to_string(),
             system: OnceCell::new_with(Some(system)),
         };
+        let stream = self.parent.streams.as_ref().map(|streams| streams.of(&details.child));
         let opening = Opening {
             settings: Settings {
                 mode: details.mode,
@@ -186,7 +191,8 @@ impl Children {
             restored: begun.restored,
             is_shown: true,
             notice: None,
-            viewer: Viewer::default(),
+            // Whoever shows it as a session shows those of its own tasks so, too.
+            viewer: Viewer { subagents: self.parent.streams.is_some(), ..Viewer::default() },
             inherited: Some(Inherited {
                 settings: self.settings.clone(),
                 mode: details.mode,
@@ -203,7 +209,7 @@ impl Children {
         let (said, heard) = mpsc::channel(UNHEARD);
         let closing = CancellationToken::new();
         let ear = Ear::new(&said, self.parent.tasks.clone(), closing.child_token());
-        let outlet = ChildOutlet::new(said, ear.clone());
+        let outlet = ChildOutlet::new(said, ear.clone(), stream);
         start(opening, inbox, outlet, &self.parent.tasks, closing.clone());
         let child = ChildSession { session, ear, _ends_with_its_owner: closing.drop_guard() };
         Ok(Spawned { child: Box::new(child), said: heard, prompt: content })
