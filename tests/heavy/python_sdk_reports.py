@@ -14,7 +14,7 @@ from python_sdk_editor import AGENT, Editor, Rows, check, ended, greet, surround
 
 # How long nothing may come before it counts as nothing.
 QUIET = 1.0
-REPORT = "A report: three apples."
+REPORT = "A report has come:"
 
 
 class Desk:
@@ -48,6 +48,10 @@ class Desk:
         kinds = ("agent_message_chunk", "tool_call", "tool_call_update")
         return [update for update in self.editor.updates if update.session_update in kinds]
 
+    def reported(self, text):
+        """Whether the model has said what a report said: so it was given it."""
+        return text in self.editor.text().partition(REPORT)[2]
+
     async def heard(self, text):
         await self.editor.until(lambda: text in self.editor.text())
 
@@ -75,7 +79,7 @@ async def held(desk):
     desk.let("pears")
     reason, took = await prompt
     check(reason == "end_turn", reason)
-    check(REPORT in desk.editor.text(), desk.editor.text())
+    check(desk.reported("Three apples of pears."), desk.editor.text())
     check(desk.editor.card("t1") == ("completed", True), desk.editor.card("t1"))
     await desk.nothing_comes()
     return f"open for {took:.1f} s with its task; card and report came before `end_turn`, nothing in {QUIET:.0f} s after"
@@ -91,7 +95,7 @@ async def question_while_held(desk):
     check(reason == "end_turn", reason)
     check(len(desk.editor.asked) == 1, desk.editor.asked)
     check((desk.folder / "work" / "letter-to-ann.txt").read_text() == "Dear ann\n", "the letter")
-    check("A report: the letter is written." in desk.editor.text(), desk.editor.text())
+    check(desk.reported("The letter to ann is written."), desk.editor.text())
     return f"asked as \"{desk.editor.asked[0].title}\", allowed, written, reported in the same prompt"
 
 
@@ -150,6 +154,11 @@ async def detached(desk):
     return "the held prompt is answered `end_turn`"
 
 
+def over(text):
+    """What is said behind the turn that a report has started."""
+    return text.rpartition("```")[2].strip()
+
+
 async def follow_up(desk):
     """The prompt is answered at once; the report starts a turn of its own, with no prompt open."""
     reason, took = await desk.prompt("count kiwis")
@@ -160,7 +169,7 @@ async def follow_up(desk):
     desk.editor.updates.clear()
     begin = time.monotonic()
     desk.let("kiwis")
-    await desk.heard(REPORT)
+    await desk.editor.until(lambda: desk.reported("Three apples of kiwis."))
     late = time.monotonic() - begin
     check(desk.open == 0, "a prompt was open")
     check(desk.editor.card("t1")[0] == "completed", desk.editor.card("t1"))
@@ -168,12 +177,12 @@ async def follow_up(desk):
     chunks = len(desk.editor.of("agent_message_chunk"))
     await asyncio.sleep(QUIET)
     said = desk.editor.text()
-    check(said.split(REPORT)[1].strip(), f"no line says that it is over: {said!r}")
+    check(over(said), f"no line says that it is over: {said!r}")
     # Not twice: the next prompt is not given the same report.
     desk.editor.updates.clear()
     await desk.prompt("chat")
     check(REPORT not in desk.editor.text(), desk.editor.text())
-    shown = " ".join(said.split())
+    shown = " … ".join(" ".join(part.split()) for part in (said.split(REPORT)[0] + REPORT, over(said)))
     return f"answered after {took * 1000:.0f} ms; {late:.1f} s after the task's end, with no prompt open, {chunks} chunks: \"{shown}\""
 
 
@@ -183,7 +192,7 @@ async def late_question(desk):
     check(reason == "end_turn", reason)
     check(not desk.editor.asked, desk.editor.asked)
     desk.let("bob")
-    await desk.heard("A report: the letter is written.")
+    await desk.editor.until(lambda: desk.reported("The letter to bob is written."))
     check(desk.open == 0, "a prompt was open")
     check(len(desk.editor.asked) == 1, desk.editor.asked)
     check((desk.folder / "work" / "letter-to-bob.txt").read_text() == "Dear bob\n", "the letter")
@@ -197,7 +206,7 @@ async def chain(desk):
     desk.editor.updates.clear()
     desk.let("limes")
     desk.let("lemons")
-    await desk.heard(REPORT)
+    await desk.editor.until(lambda: desk.reported("Three apples of limes.") and desk.reported("Three apples of lemons."))
     await asyncio.sleep(3 * QUIET)
     check(desk.editor.text().count(REPORT) == 1, desk.editor.text())
     for task in ("t1", "t2"):

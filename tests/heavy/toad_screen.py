@@ -19,7 +19,7 @@ from processes import Rows, check, none_left
 PATIENCE = 15
 # How long nothing may change before it counts as nothing.
 QUIET = 1.0
-REPORT = "A report: three apples."
+REPORT = "A report has come:"
 
 
 class Screen:
@@ -120,7 +120,7 @@ def late_report(screen):
     begin = time.monotonic()
     screen.let("kiwis")
     screen.until(lambda: "✔" in screen.line("`t1` ·"), "the card's tick")
-    screen.see(REPORT)
+    screen.until(lambda: "Three apples of kiwis." in screen.text().partition(REPORT)[2], "the report's text")
     took = time.monotonic() - begin
     time.sleep(QUIET)
     lines = screen.lines()
@@ -141,7 +141,7 @@ def late_question(screen):
     check(not (screen.work / "letter-to-bob.txt").exists(), "it is written before it was allowed")
     screen.keys("a")
     screen.until(lambda: (screen.work / "letter-to-bob.txt").exists(), "the letter")
-    screen.see("A report: the letter is written.")
+    screen.until(lambda: "The letter to bob is written." in screen.text(), "the report's text")
     return f"a dialog with no prompt open, \"{asked}\"; allowed by a key, written, and the report followed"
 
 

@@ -14,7 +14,7 @@ const AGENT = process.env.TALARIA;
 const PATIENCE = 15_000;
 // How long nothing may come before it counts as nothing.
 const QUIET = 1_000;
-const REPORT = "A report: three apples.";
+const REPORT = "A report has come:";
 const SDK = join(process.env.MODULES, "@agentclientprotocol/sdk/dist/v1");
 const HERE = dirname(fileURLToPath(import.meta.url));
 
@@ -129,6 +129,12 @@ class Editor {
     return this.of("agent_message_chunk", session).map((update) => update.content.text).join("");
   }
 
+  /** Whether the model has said what a report said: so it was given it. */
+  reported(text) {
+    const [, ...said] = this.text().split(REPORT);
+    return said.join(REPORT).includes(text);
+  }
+
   card(task) {
     const told = this.heard.map((params) => params.update).filter((update) => update.toolCallId === `task-${task}` && update.status);
     return told.at(-1)?.status;
@@ -142,7 +148,7 @@ class Editor {
   async until(holds) {
     const end = performance.now() + PATIENCE - 3_000;
     while (!holds()) {
-      check(performance.now() < end, `waited in vain; told was: ${this.text()}`);
+      check(performance.now() < end, `waited in vain; told was: ${this.text().slice(-500)}`);
       await sleep(10);
     }
   }
@@ -200,7 +206,7 @@ async function held(editor) {
   editor.let("pears");
   const { reason, took } = await prompt.answer;
   check(reason === "end_turn", reason);
-  check(editor.text().includes(REPORT), editor.text());
+  check(editor.reported("Three apples of pears."), editor.text());
   check(editor.card("t1") === "completed", editor.card("t1"));
   await editor.nothingComes();
   return `open for ${(took / 1000).toFixed(1)} s with its task; card and report came before \`end_turn\`, nothing in ${QUIET / 1000} s after`;
@@ -235,12 +241,12 @@ async function followUp(editor) {
   editor.heard = [];
   const begin = performance.now();
   editor.let("kiwis");
-  await editor.until(() => editor.text().includes(REPORT));
+  await editor.until(() => editor.reported("Three apples of kiwis."));
   const late = performance.now() - begin;
   check(editor.open === 0, "a prompt was open");
   check(editor.card("t1") === "completed", editor.card("t1"));
   await sleep(QUIET);
-  return `answered after ${took.toFixed(0)} ms; ${(late / 1000).toFixed(1)} s after the task's end, with no prompt open: "${editor.text().replace(/\s+/g, " ").trim()}"`;
+  return `answered after ${took.toFixed(0)} ms; ${(late / 1000).toFixed(1)} s after the task's end, with no prompt open: "${editor.text().replace(/```[^]*```/, "…").replace(/\s+/g, " ").trim()}"`;
 }
 
 async function lateQuestion(editor) {
@@ -248,7 +254,7 @@ async function lateQuestion(editor) {
   await editor.prompt("write bob").answer;
   check(editor.asked.length === 0, editor.asked);
   editor.let("bob");
-  await editor.until(() => editor.text().includes("A report: the letter is written."));
+  await editor.until(() => editor.reported("The letter to bob is written."));
   check(editor.asked.length === 1 && editor.asked[0].open === 0, editor.asked);
   check(readFileSync(join(editor.work, "letter-to-bob.txt"), "utf8") === "Dear bob\n", "the letter");
   return `asked as "${editor.asked[0].toolCall.title}" with no prompt open, allowed, written; the report followed`;
@@ -263,7 +269,7 @@ async function subagents(editor) {
   const child = editor.of("subagent_update", parent)[0].sessionId;
   check(child && child !== parent, editor.of("subagent_update", parent));
   editor.let("cleo");
-  await editor.until(() => editor.text(parent).includes("A report: the letter is written."));
+  await editor.until(() => editor.reported("The letter to cleo is written."));
   const index = (holds) => editor.heard.findIndex(holds);
   const announced = index(({ sessionId, update }) => sessionId === parent && update.sessionUpdate === "subagent_update");
   const traffic = index(({ sessionId }) => sessionId === child);
