@@ -5,6 +5,9 @@ import signal
 import time
 from pathlib import Path
 
+# Characters of a failure.
+LONGEST = 1500
+
 
 def left_behind(folder):
     """Ids of the processes that were started with a folder in their environment."""
@@ -52,5 +55,7 @@ class Rows:
         except Exception as error:  # noqa: BLE001
             self.failed = True
             result = f"**FAILED**: {type(error).__name__}: {error}"
+            if len(result) > LONGEST:
+                result = f"{result[: LONGEST // 2]} […] {result[-LONGEST // 2 :]}"
         result = " ".join(result.split()).replace("|", "/")
         print(f"| {self.stage} | {name} | {result} |", flush=True)

@@ -10,6 +10,8 @@ from acp import schema
 
 AGENT = os.environ["TALARIA"]
 PATIENCE = 20
+# Characters of a failure.
+LONGEST = 1500
 
 
 class Editor(acp.Client):
@@ -124,7 +126,10 @@ class Rows:
             result = await asyncio.wait_for(checked, PATIENCE)
         except Exception as error:  # noqa: BLE001
             self.failed = True
-            result = f"**FAILED**: {type(error).__name__}: {error}".replace("\n", " ").replace("|", "/")
+            result = f"**FAILED**: {type(error).__name__}: {error}"
+            if len(result) > LONGEST:
+                result = f"{result[: LONGEST // 2]} […] {result[-LONGEST // 2 :]}"
+        result = " ".join(result.split()).replace("|", "/")
         print(f"| {self.stage} | {name} | {result} |", flush=True)
 
 

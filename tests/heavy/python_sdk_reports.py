@@ -199,6 +199,36 @@ async def late_question(desk):
     return f"asked as \"{desk.editor.asked[0].title}\" with no prompt open, allowed, written; the report followed"
 
 
+async def stopped(desk):
+    """`/stop` ends all tasks, and nothing starts because of them."""
+    await desk.prompt("count grapes")
+    desk.editor.updates.clear()
+    reason, _ = await desk.prompt("/stop")
+    check(reason == "end_turn", reason)
+    await desk.editor.until(lambda: desk.editor.card("t1")[0] == "failed")
+    await asyncio.sleep(3 * QUIET)
+    check(REPORT not in desk.editor.text(), desk.editor.text())
+    return f"\"{' '.join(desk.editor.text().split())}\"; no turn starts in {3 * QUIET:.0f} s"
+
+
+async def told_twice(desk):
+    """A client that shows what comes late, and may lose it again: it is told with the next prompt, too."""
+    await desk.prompt("count nuts")
+    desk.editor.updates.clear()
+    desk.let("nuts")
+    await desk.editor.until(lambda: desk.reported("Three apples of nuts."))
+    await asyncio.sleep(QUIET)
+    check(desk.editor.card("t1")[0] == "completed", desk.editor.card("t1"))
+    desk.editor.updates.clear()
+    reason, _ = await desk.prompt("chat")
+    check(reason == "end_turn", reason)
+    check(desk.editor.card("t1") == ("completed", True), desk.editor.card("t1"))
+    before, _, after = desk.editor.text().partition("Hello, editor.")
+    check("Three apples of nuts." in before.partition(REPORT)[2], desk.editor.text())
+    check(not after, after)
+    return "card and text came with no prompt open, and once more at the start of the next prompt, before its answer"
+
+
 async def chain(desk):
     """Two reports that come together start one turn."""
     await desk.prompt("count limes")
@@ -218,14 +248,14 @@ async def chain(desk):
 
 
 async def play(rows: Rows, folder: Path):
-    for client, checks in (("somebody", LOSING), ("talaria", GOOD)):
+    for client, version, checks in CLIENTS:
         home = folder / client
         (home / "work").mkdir(parents=True)
         (home / "home").mkdir()
         script = shutil.copy(Path(__file__).with_name("reports.script"), home / "model.script")
         editor = Editor()
         async with acp.spawn_agent_process(editor, AGENT, "acp", env=surroundings(home, script)) as (agent, process):
-            await rows.row("initialize", greet(agent, client))
+            await rows.row("initialize", greet(agent, client, version))
             for name, checked in checks:
 
                 async def run(checked=checked):
@@ -250,4 +280,8 @@ GOOD = [
     ("follow-up turn", follow_up),
     ("permission out of turn", late_question),
     ("follow-up turn, two reports", chain),
+    ("`/stop`", stopped),
 ]
+TWICE = [("follow-up turn, told twice", told_twice)]
+# Under these names; what is known of them is in the table of `acp::profiles`.
+CLIENTS = [("somebody", "1", LOSING), ("talaria", "1", GOOD), ("vscode-acp-client", "0.2.0", TWICE)]

@@ -39,10 +39,10 @@ async function row(name, checked) {
     result = await Promise.race([checked(), late]);
   } catch (error) {
     failed = true;
-    result = `**FAILED**: ${error.message}`.replaceAll("\n", " ").replaceAll("|", "/");
+    result = `**FAILED**: ${error.message}`.slice(0, 1_500);
   }
   clearTimeout(timer);
-  console.log(`| typescript-sdk | ${name} | ${result} |`);
+  console.log(`| typescript-sdk | ${name} | ${result.replace(/\s+/g, " ").replaceAll("|", "/")} |`);
 }
 
 /** An editor with one connection; each check opens a session of its own. */
