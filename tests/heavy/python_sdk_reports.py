@@ -178,6 +178,8 @@ async def follow_up(desk):
     await asyncio.sleep(QUIET)
     said = desk.editor.text()
     check(over(said), f"no line says that it is over: {said!r}")
+    # Toad joins texts that follow each other: a blank line must be between the line and the reply.
+    check(said.split(REPORT)[0].endswith("\n\n"), f"the line and the reply would be one: {said.split(REPORT)[0] + REPORT!r}")
     # Not twice: the next prompt is not given the same report.
     desk.editor.updates.clear()
     await desk.prompt("chat")
