@@ -8,8 +8,9 @@ mod sections;
 pub use layers::{Environment, Folders, Proxies, Resolved, Warning, load};
 pub use schema::{config_json_schema, config_markdown};
 pub use sections::{
-    Busy, Config, DelegationSection, LogSection, ModelSection, PermissionsSection, Price,
-    ProviderKind, Resume, Secret, SessionSection, TasksSection, ToolsSection, TurnSection,
+    Busy, CancelWithTurn, Config, DelegationSection, Delivery, FollowUp, FollowUpMode, LogSection,
+    ModelSection, PermissionsSection, Price, ProviderKind, Resume, Secret, SessionSection,
+    TasksSection, ToolsSection, TurnSection,
 };
 
 #[cfg(test)]

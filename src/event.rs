@@ -207,6 +207,33 @@ impl CallUpdate {
         }
     }
 
+    /// Takes in a further change of the same call.
+    pub fn take_in(&mut self, change: Self) {
+        let Self {
+            id: _,
+            tool,
+            title,
+            kind,
+            status,
+            content,
+            locations,
+            input,
+            output,
+            task,
+            hidden,
+        } = change;
+        self.tool = tool.or(self.tool.take());
+        self.title = title.or(self.title.take());
+        self.kind = kind.or(self.kind);
+        self.status = status.or(self.status);
+        self.content = content.or(self.content.take());
+        self.locations = locations.or(self.locations.take());
+        self.input = input.or(self.input.take());
+        self.output = output.or(self.output.take());
+        self.task = task.or(self.task.take());
+        self.hidden = hidden;
+    }
+
     #[must_use]
     pub fn with_status(mut self, status: CallStatus) -> Self {
         self.status = Some(status);

@@ -31,6 +31,15 @@ pub fn one_line(text: &str) -> String {
     line
 }
 
+/// Names as a sentence has them: "a", "a and b", "a, b and c".
+pub fn listed(names: &[String]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => one.clone(),
+        [several @ .., last] => format!("{} and {last}", several.join(", ")),
+    }
+}
+
 /// At most `most` characters, the last of them a mark where more was there.
 pub fn cut(line: &str, most: usize) -> String {
     if line.chars().nth(most).is_none() {

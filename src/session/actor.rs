@@ -24,7 +24,7 @@ use crate::event::Settings;
 use crate::fault::Fault;
 use crate::ids::{IdSource, PromptId};
 use crate::model::catalog::Choice;
-use crate::store::Trouble;
+use crate::store::{Durability, Trouble};
 use crate::tasks::{Attachment, By, Caller, Origin};
 use crate::turn::{self, Environment, Running, Start, TurnInput, TurnSaid};
 
@@ -32,6 +32,8 @@ use crate::turn::{self, Environment, Running, Start, TurnInput, TurnSaid};
 const UNREAD_BYTES: usize = 1024 * 1024;
 /// Clients learn of a session by its response; what follows waits this long (zed#60199).
 const SETTLE: Duration = Duration::from_millis(50);
+/// Reports that come within this of the first one start one turn together.
+const TOGETHER: Duration = Duration::from_secs(2);
 
 /// Starts the actor; what it says goes to `outlet`. `stop` ends it as a close does.
 pub fn start(
@@ -54,6 +56,8 @@ pub fn start(
         has_tasks: opening.environment.tasks.is_some(),
         notice: opening.notice,
         is_child: opening.inherited.is_some(),
+        viewer: opening.viewer,
+        tasks: opening.environment.config.tasks.clone(),
     };
     let ids = IdSource::of_epoch(opening.journal.epoch());
     let reported = opening.restored.reported.clone();
@@ -103,6 +107,8 @@ pub fn start(
         title_reply: None,
         close_replies: Vec::new(),
         settle_at: None,
+        follow_up_at: None,
+        hold_until: None,
         trouble: None,
         over: false,
         tasks: tasks.clone(),
@@ -132,6 +138,8 @@ struct Actor<O> {
     title_reply: Option<Reply<Result<String, Fault>>>,
     close_replies: Vec<Reply<()>>,
     settle_at: Option<tokio::time::Instant>,
+    follow_up_at: Option<tokio::time::Instant>,
+    hold_until: Option<tokio::time::Instant>,
     /// What keeps the session from being saved, as far as the rules know.
     trouble: Option<Trouble>,
     over: bool,
@@ -147,6 +155,8 @@ enum Woke {
     Inherited(Option<Input>),
     Message(Option<Message>),
     Settle,
+    FollowUp,
+    HoldOver,
     Turn(Option<TurnSaid>),
     Tasks(News),
     Stop,
@@ -198,8 +208,14 @@ impl<O: Outlet> Actor<O> {
                 inherited = inherited(&mut self.inherited) => Woke::Inherited(inherited),
                 message = messages.recv(), if open => Woke::Message(message),
                 () = clock::sleep_until(self.settle_at), if self.settle_at.is_some() => Woke::Settle,
+                () = clock::sleep_until(self.hold_until), if self.hold_until.is_some() => {
+                    Woke::HoldOver
+                }
                 // However slow the client is: what is not told yet is joined in the outbox.
                 news = self.companions.news() => Woke::Tasks(news),
+                () = clock::sleep_until(self.follow_up_at), if self.follow_up_at.is_some() => {
+                    Woke::FollowUp
+                }
                 woke = attend(&mut self.turn, &mut self.to_turn, room), if is_known => woke,
             };
             match woke {
@@ -233,7 +249,16 @@ impl<O: Outlet> Actor<O> {
                     self.settle_at = None;
                     self.feed(Input::Settle);
                 }
+                Woke::FollowUp => {
+                    self.follow_up_at = None;
+                    self.feed(Input::FollowUpDue);
+                }
+                Woke::HoldOver => {
+                    self.hold_until = None;
+                    self.feed(Input::HoldOver);
+                }
                 Woke::Tasks(News::Said(said)) => self.feed(Input::Task(said)),
+                Woke::Tasks(News::Cancelled) => self.feed(Input::TasksCancelled),
                 Woke::Tasks(News::CommandDone { prompt, text }) => {
                     self.feed(Input::CommandDone { prompt, text });
                 }
@@ -356,6 +381,7 @@ impl<O: Outlet> Actor<O> {
             // A turn that is being stopped begins nothing more.
             Some(Item::LetGo(go)) if self.state.is_cancelling() => drop(go),
             Some(Item::LetGo(go)) => go.now(),
+            Some(Item::Append(record)) => self.written.append(record, Durability::Process),
         }
         true
     }
@@ -368,6 +394,7 @@ impl<O: Outlet> Actor<O> {
     fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Append(record, durability) => self.written.append(record, durability),
+            Effect::OnceTold(record) => self.outbox.append(self.written.last(), record),
             Effect::LetGo(go) => self.outbox.let_go(self.written.last(), go),
             Effect::Tell(event) => self.push(Outgoing::Event(event)),
             Effect::Reply { prompt, answer } => {
@@ -392,14 +419,11 @@ impl<O: Outlet> Actor<O> {
             }
             Effect::Ask(question) => self.push(Outgoing::Ask(question)),
             Effect::Withdraw(call) => self.push(Outgoing::Withdraw(call)),
-            Effect::StartTurn { prompt, history, steered } => {
-                let origin = self
-                    .origin
-                    .clone()
-                    .unwrap_or_else(|| Origin { prompt: prompt.message.clone(), generation: 0 });
+            Effect::StartTurn { prompt, history, steered, origin, cap } => {
+                let origin = self.origin.clone().unwrap_or(origin);
                 let ids = self.state.ids().clone();
                 let is_task = self.origin.is_some();
-                let start = Start { prompt, history, steered, ids, origin, is_task, cap: None };
+                let start = Start { prompt, history, steered, ids, origin, is_task, cap };
                 self.turn = Some(turn::spawn(
                     self.environment.clone(),
                     start,
@@ -441,10 +465,20 @@ impl<O: Outlet> Actor<O> {
                 }
                 self.published.publish(turn_settings(&self.state, &self.choice));
             }
+            Effect::CancelTasks => self.companions.cancel_all(),
+            Effect::FollowUpSoon => {
+                self.follow_up_at = Some(tokio::time::Instant::now() + TOGETHER);
+            }
+            Effect::HoldFor(limit) => {
+                self.hold_until = tokio::time::Instant::now().checked_add(limit);
+            }
+            Effect::HoldEnds => self.hold_until = None,
             Effect::SettleSoon => self.settle_at = Some(tokio::time::Instant::now() + SETTLE),
             Effect::Stop => {
                 self.over = true;
                 self.settle_at = None;
+                self.follow_up_at = None;
+                self.hold_until = None;
             }
         }
     }

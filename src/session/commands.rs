@@ -30,6 +30,7 @@ const COMMANDS: [CommandSpec; 5] = [
 pub(super) enum Command {
     Task(TaskCommand),
     Help,
+    Detach,
     Model(Option<String>),
     Mode(Option<String>),
     Usage,
@@ -49,6 +50,7 @@ pub(super) fn parse(content: &[Content]) -> Option<Command> {
     };
     match name {
         "help" => Some(Command::Help),
+        "detach" => Some(Command::Detach),
         "model" => Some(Command::Model(rest)),
         "mode" => Some(Command::Mode(rest)),
         "usage" => Some(Command::Usage),

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use super::commands::{self, TaskCommand};
 use crate::ids::{CallId, PromptId};
 use crate::permission::Answer;
-use crate::tasks::{Attachment, Caller, TaskError, TaskSaid, TasksHandle};
+use crate::tasks::{Attachment, Caller, TaskError, TaskSaid, TasksHandle, Which};
 
 /// What tasks say and the session has not heard yet.
 const SAID: usize = 64;
@@ -42,6 +42,8 @@ pub(super) enum News {
         prompt: PromptId,
         text: String,
     },
+    /// All tasks were cancelled, as far as that could be done in time.
+    Cancelled,
     /// The tasks have ended, or stopped where they were, and all that they said was heard.
     Ended {
         stopped: bool,
@@ -65,6 +67,8 @@ pub(super) struct Companions {
     commands: JoinSet<(PromptId, String)>,
     running: Option<(PromptId, AbortHandle)>,
     waiting: VecDeque<(PromptId, BoxFuture<'static, (PromptId, String)>)>,
+    /// Ends when all tasks are cancelled.
+    cancelling: Option<CancellationToken>,
     end: End,
     tracker: TaskTracker,
 }
@@ -79,6 +83,7 @@ impl Companions {
             commands: JoinSet::new(),
             running: None,
             waiting: VecDeque::new(),
+            cancelling: None,
             end: End::NotBegun,
             tracker,
         }
@@ -107,6 +112,22 @@ impl Companions {
         {
             self.ask(Box::pin(async move { tasks.attach(attachment).await }));
         }
+    }
+
+    /// Cancels all tasks; they are `Cancelled` at some time.
+    pub(super) fn cancel_all(&mut self) {
+        let over = CancellationToken::new();
+        self.cancelling = Some(over.clone());
+        let Some(tasks) = self.tasks.clone() else { return over.cancel() };
+        self.ask(Box::pin(async move {
+            let _over = over.drop_guard();
+            let cancelled = tasks.cancel(Which::All, Some("the turn was cancelled".to_owned()));
+            match tokio::time::timeout(PATIENCE, cancelled).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "tasks were not cancelled"),
+                Err(_) => tracing::warn!("the tasks of a session were not cancelled in time"),
+            }
+        }));
     }
 
     pub(super) fn answer(&self, call: CallId, answer: Answer) {
@@ -171,6 +192,10 @@ impl Companions {
                         return News::CommandDone { prompt, text };
                     }
                 }
+                () = cancelled(self.cancelling.as_ref()) => {
+                    self.cancelling = None;
+                    return News::Cancelled;
+                }
                 fate = over(&self.end) => {
                     self.end = End::Over;
                     return News::Ended { stopped: fate == Fate::Abandon };
@@ -213,6 +238,13 @@ impl Companions {
 
 async fn hear(said: &mut Option<mpsc::Receiver<TaskSaid>>) -> Option<TaskSaid> {
     said.as_mut()?.recv().await
+}
+
+async fn cancelled(cancelling: Option<&CancellationToken>) {
+    match cancelling {
+        Some(over) => over.cancelled().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn over(end: &End) -> Fate {

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::Outgoing;
 use crate::event::{CallContent, CallUpdate, Event, Role};
 use crate::ids::MessageId;
-use crate::store::Seq;
+use crate::store::{Record, Seq};
 use crate::transcript::Content;
 use crate::turn::Go;
 
@@ -22,6 +22,8 @@ pub(super) enum Item {
     Say(Outgoing),
     /// All before it was said: the call may go on.
     LetGo(Go),
+    /// All before it was said: that is to be written down.
+    Append(Record),
 }
 
 #[derive(Default)]
@@ -91,7 +93,7 @@ impl Outbox {
             Item::Say(Outgoing::Event(Event::Call(waiting))) if waiting.id == update.id => {
                 Some(waiting)
             }
-            Item::Say(_) | Item::LetGo(_) => None,
+            Item::Say(_) | Item::LetGo(_) | Item::Append(_) => None,
         });
         let Some(waiting) = last.filter(|waiting| is_progress(waiting)) else {
             return Some(update);
@@ -132,6 +134,11 @@ impl Outbox {
     /// Lets a call go on once the record is handled and all before it is said.
     pub(super) fn let_go(&mut self, record: Seq, go: Go) {
         self.items.push_back((record, Item::LetGo(go)));
+    }
+
+    /// Writes something down once all before it is said.
+    pub(super) fn append(&mut self, behind: Seq, record: Record) {
+        self.items.push_back((behind, Item::Append(record)));
     }
 
     pub(super) fn pop(&mut self) -> Option<Item> {

@@ -255,10 +255,30 @@ impl Questions {
         }
     }
 
-    /// The turn is over: nothing of it waits any more, and nothing is asked.
-    pub(super) fn turn_is_over(&mut self, effects: &mut Vec<Effect>) {
+    /// The turn is over: nothing of it waits any more.
+    pub(super) fn calls_are_over(&mut self, effects: &mut Vec<Effect>) {
         self.waiting.clear();
-        if let Some(Open { call, .. }) = &self.open {
+        if let Some(Open { call, .. }) = &self.open
+            && !self.of_tasks.iter().any(|asked| asked.question.id() == call)
+        {
+            let call = call.clone();
+            self.withdraw_open(&call, effects);
+        }
+    }
+
+    /// The turn is over, and `asker` says who is there.
+    pub(super) fn turn_is_over(&mut self, asker: Asker, effects: &mut Vec<Effect>) {
+        if asker == Asker::Idle {
+            self.prompt_is_answered(asker, effects);
+        }
+        self.show_next(asker, effects);
+    }
+
+    /// The last prompt was answered: what waits is asked with the next one.
+    pub(super) fn prompt_is_answered(&mut self, asker: Asker, effects: &mut Vec<Effect>) {
+        if asker == Asker::Idle
+            && let Some(Open { call, .. }) = &self.open
+        {
             let call = call.clone();
             self.withdraw_open(&call, effects);
         }

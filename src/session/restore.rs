@@ -16,7 +16,7 @@ use self::cards::Cards;
 use self::repair::Left;
 use self::step::OpenStep;
 use super::flow::Flow;
-use crate::event::{Event, Role, ThoughtLevel, UsageReport};
+use crate::event::{CallUpdate, Event, Role, ThoughtLevel, UsageReport};
 use crate::ids::{CallId, IdSource, MessageId, PromptId};
 use crate::known::Known;
 use crate::permission::{Mode, Rule};
@@ -48,6 +48,8 @@ pub struct Restored {
     pub past: Past,
     /// Cards, and calls that tasks asked for, that are not final: a replay shows them as interrupted.
     pub open_cards: BTreeSet<CallId>,
+    /// Final cards, whole, that no client was shown as far as the journal knows, by the number of the task.
+    pub unshown: Vec<(u64, CallUpdate)>,
 }
 
 /// The settings that the session had last.

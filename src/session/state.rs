@@ -2,6 +2,9 @@
 //! what "always" covers, when reports of tasks reach the model, and what is written down before it is told. Synchronous, without I/O, clock or
 //! ids of its own.
 
+mod cards;
+mod follow;
+mod hold;
 mod saving;
 mod settings;
 mod step;
@@ -11,7 +14,11 @@ mod turns;
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use self::cards::Tasks;
+use self::follow::FollowUps;
+use self::hold::Held;
 use self::saving::Saving;
 use self::tasks::{Commands, Reports};
 use self::turns::{Running, Stop};
@@ -21,16 +28,17 @@ use super::ledger::Ledger;
 use super::questions::{Asker, Questions};
 use super::restore::Restored;
 use super::{Answered, Setting};
-use crate::config::Busy;
+use crate::config::{Busy, TasksSection};
 use crate::event::{Event, Question, Role, Settings};
 use crate::fault::{Fault, Kind};
 use crate::ids::{CallId, IdSource, MessageId, PromptId};
 use crate::known::Known;
 use crate::permission::{Answer, Mode, Rule};
 use crate::store::{Durability, Record, TitleBy, Trouble};
-use crate::tasks::TaskSaid;
+use crate::tasks::{Origin, TaskSaid};
 use crate::transcript::{Author, Content, End, Entry, Prompt, Text, Transcript, Turn, Usage};
 use crate::turn::{Go, TurnSaid};
+use crate::viewer::{Late, Viewer};
 
 /// Prompts that may wait at once.
 const MAX_WAITING: usize = 32;
@@ -65,6 +73,12 @@ pub(super) enum Input {
     Task(TaskSaid),
     /// The process ends, and the tasks with it; they can go on later.
     TasksStopped,
+    /// The tasks that were to be cancelled have ended, or did not in time.
+    TasksCancelled,
+    /// Reports that came within a moment are together.
+    FollowUpDue,
+    /// A prompt was held for as long as may be.
+    HoldOver,
     /// A command of tasks has been carried out: the words of its answer.
     CommandDone {
         prompt: PromptId,
@@ -94,6 +108,8 @@ pub(super) enum Input {
 pub(super) enum Effect {
     /// Write this down; what comes behind it is told when that is done.
     Append(Record, Durability),
+    /// Write this down when all that was said before was told.
+    OnceTold(Record),
     Tell(Event),
     Reply {
         prompt: PromptId,
@@ -121,6 +137,9 @@ pub(super) enum Effect {
         prompt: Prompt,
         history: Vec<Arc<Turn>>,
         steered: Vec<Prompt>,
+        /// What tasks that it starts go back to, but in a child.
+        origin: Origin,
+        cap: Option<Mode>,
     },
     Steer(Prompt),
     AnswerTurn {
@@ -144,6 +163,14 @@ pub(super) enum Effect {
     EndCommand(PromptId),
     /// Settings that a running turn must know changed.
     Publish,
+    /// Cancel all tasks, and say `TasksCancelled`.
+    CancelTasks,
+    /// Say `FollowUpDue` a moment from now.
+    FollowUpSoon,
+    /// Say `HoldOver` then; earlier times are forgotten.
+    HoldFor(Duration),
+    /// Do not say `HoldOver`.
+    HoldEnds,
     /// Say `Settle` a moment from now.
     SettleSoon,
     /// Everything is over.
@@ -171,6 +198,8 @@ pub(super) struct Initial {
     pub(super) notice: Option<Fault>,
     /// It does a task: no user types here, and no client looks on.
     pub(super) is_child: bool,
+    pub(super) viewer: Viewer,
+    pub(super) tasks: TasksSection,
 }
 
 /// Who hears what a session says.
@@ -189,6 +218,8 @@ pub(super) struct SessionState {
     ids: IdSource,
     busy: Busy,
     version: &'static str,
+    viewer: Viewer,
+    config: TasksSection,
     settings: Settings,
     has_tasks: bool,
     transcript: Transcript,
@@ -197,11 +228,17 @@ pub(super) struct SessionState {
     queue: VecDeque<Prompt>,
     questions: Questions,
     reports: Reports,
+    tasks: Tasks,
+    follow_ups: FollowUps,
+    /// Prompts that wait for tasks. No turn runs then.
+    held: Option<Held>,
     /// Commands of tasks that are being carried out.
     commands: Commands,
     cancelled_upto: PromptId,
     ledger: Ledger,
     title: Option<(String, TitleBy)>,
+    /// The client was shown what the session goes on from.
+    is_shown: bool,
     /// What the client must still be shown of what the session goes on from.
     unshown: Vec<Event>,
     flow: Flow,
@@ -215,10 +252,13 @@ impl SessionState {
     pub(super) fn new(initial: Initial, restored: Restored, ids: IdSource) -> Self {
         let unshown = if initial.is_shown { Vec::new() } else { restored.summary() };
         Self {
+            is_shown: initial.is_shown,
             hearer: if initial.is_child { Hearer::Task } else { Hearer::Client },
             ids,
             busy: initial.busy,
             version: initial.version,
+            viewer: initial.viewer,
+            config: initial.tasks,
             settings: initial.settings,
             has_tasks: initial.has_tasks,
             transcript: restored.transcript,
@@ -227,6 +267,9 @@ impl SessionState {
             queue: VecDeque::new(),
             questions: Questions::new(restored.rules, restored.open_cards),
             reports: Reports::new(restored.inbox, restored.reported),
+            tasks: Tasks::new(restored.unshown),
+            follow_ups: FollowUps::default(),
+            held: None,
             commands: Commands::new(),
             cancelled_upto: PromptId(0),
             ledger: Ledger::of(restored.sums),
@@ -272,6 +315,7 @@ impl SessionState {
             reported: self.reports.known().clone(),
             past: crate::tasks::Past::default(),
             open_cards: std::collections::BTreeSet::new(),
+            unshown: Vec::new(),
         }
     }
 
@@ -307,6 +351,9 @@ impl SessionState {
             Input::AnswerWaits => self.tell_of_trouble(&mut effects),
             Input::Inherited { mode, rules } => self.inherit(mode, &rules, &mut effects),
             Input::TasksStopped => self.questions.tasks_stopped(&mut effects),
+            Input::TasksCancelled => self.tasks_cancelled(&mut effects),
+            Input::FollowUpDue => self.follow_up_is_due(&mut effects),
+            Input::HoldOver => self.hold_is_over(&mut effects),
             Input::HandOver => {
                 self.handing_over = true;
                 self.close_if_handed_over(&mut effects);
@@ -327,6 +374,11 @@ impl SessionState {
             }
             effects.push(Effect::Tell(Event::Commands(commands::list(self.has_tasks))));
             effects.extend(self.unshown.drain(..).map(Effect::Tell));
+            if self.is_shown {
+                self.was_replayed(effects);
+            } else if self.viewer.late != Late::Lost {
+                self.show_unshown(effects);
+            }
         }
     }
 
@@ -346,6 +398,9 @@ impl SessionState {
             effects.push(Effect::Reply { prompt: id, answer: Err(saving::taken_over()) });
             return self.close_if_taken_over(effects);
         }
+        if !self.is_child() {
+            self.catch_up(effects);
+        }
         // What a task is told is the model's text as often as the user's.
         if !self.is_child()
             && let Some(command) = commands::parse(&prompt.content)
@@ -359,14 +414,20 @@ impl SessionState {
         }
         let waiting =
             self.queue.len() + self.running.as_ref().map_or(0, |running| running.steering.len());
-        if self.running.is_some() && waiting >= MAX_WAITING {
+        if (self.running.is_some() || self.held.is_some()) && waiting >= MAX_WAITING {
             let fault = Fault::new(Kind::User, format!("{MAX_WAITING} prompts wait already"))
                 .with_hint("Wait for the running turn, or cancel it.");
             return effects.push(Effect::Reply { prompt: id, answer: Err(fault) });
         }
         effects.push(Effect::append(Record::Prompt { prompt: prompt.clone() }));
         let Some(running) = &mut self.running else {
-            return self.start(prompt, effects);
+            // Behind the answers to those before it.
+            self.queue.push_back(prompt);
+            return match &self.held {
+                Some(_) if self.is_ending_tasks() => {}
+                Some(_) => self.end_hold(&Ok(End::Finished), effects),
+                None => self.go_on_with_queue(effects),
+            };
         };
         match self.busy {
             Busy::Steer if running.stopping.is_none() => {
@@ -399,13 +460,21 @@ impl SessionState {
         let (cancelled, kept): (Vec<Prompt>, Vec<Prompt>) =
             self.queue.drain(..).partition(|prompt| prompt.id <= upto);
         self.queue = kept.into();
-        if self.running.as_ref().is_some_and(|running| running.first <= upto) {
-            self.stop_turn(Stop::Wanted, effects);
+        // The reports stay.
+        self.follow_ups.drop_all();
+        let covers = |id: PromptId| id <= upto;
+        if self.running.as_ref().is_some_and(|running| running.is_of(covers)) {
+            self.cancel_running(effects);
             // Behind the running turn's own answer, so that answers come in the order of prompts.
             if let Some(running) = &mut self.running {
                 running.steering.extend(cancelled);
             }
         } else {
+            if self.held.is_some() {
+                self.cancel_held(covers, effects);
+            } else if self.running.is_none() {
+                self.cancel_tasks_alone(effects);
+            }
             for prompt in cancelled {
                 self.not_delivered(prompt, effects);
             }
@@ -414,8 +483,10 @@ impl SessionState {
 
     /// One that the turn has already been given is answered with the turn.
     fn cancel_prompt(&mut self, id: PromptId, effects: &mut Vec<Effect>) {
-        if self.running.as_ref().is_some_and(|running| running.first == id) {
-            self.stop_turn(Stop::Wanted, effects);
+        if self.running.as_ref().is_some_and(|running| running.prompts.first() == Some(&id)) {
+            self.cancel_running(effects);
+        } else if self.held.as_ref().is_some_and(|held| held.prompts.first() == Some(&id)) {
+            self.cancel_held(|held| held == id, effects);
         } else if let Some(at) = self.queue.iter().position(|prompt| prompt.id == id)
             && let Some(prompt) = self.queue.remove(at)
         {
@@ -427,6 +498,7 @@ impl SessionState {
 
     fn asker(&self) -> Asker {
         match &self.running {
+            None if self.held.is_some() => Asker::Running,
             None => Asker::Idle,
             Some(running) if running.stopping.is_some() => Asker::Stopping,
             Some(_) => Asker::Running,
@@ -439,7 +511,9 @@ impl SessionState {
         let text = self.flow.apart(text, self.running.is_some());
         let content = Content::text(text.clone());
         effects.push(Effect::append(Record::Told { message: message.clone(), content }));
-        effects.push(tell(message, text));
+        let said = said(message, text);
+        self.keep_for_later(&said);
+        effects.push(Effect::Tell(said));
     }
 
     fn close(&mut self, effects: &mut Vec<Effect>) {
@@ -447,6 +521,12 @@ impl SessionState {
             return;
         }
         self.closing = true;
+        let held = if self.saving.is_taken_over() {
+            Err(saving::taken_over())
+        } else {
+            Ok(End::Cancelled)
+        };
+        self.end_hold(&held, effects);
         match &mut self.running {
             Some(running) => {
                 // Answered behind the running turn, as with a cancel.
@@ -469,6 +549,7 @@ impl SessionState {
 
     fn close_if_handed_over(&mut self, effects: &mut Vec<Effect>) {
         if self.handing_over && self.running.is_none() {
+            self.end_hold(&Ok(End::Finished), effects);
             self.close(effects);
         }
     }

@@ -9,7 +9,7 @@ use super::Setting;
 use super::commands::{self, Command};
 use super::restore::Restored;
 use super::state::{Effect, Initial, Input, SessionState};
-use crate::config::Busy;
+use crate::config::{Busy, FollowUp, TasksSection};
 use crate::event::{CallStatus, CallUpdate, Event, Question, Settings, ThoughtLevel};
 use crate::fault::{Fault, Kind};
 use crate::ids::{CallId, IdSource, MessageId, PromptId};
@@ -17,6 +17,7 @@ use crate::permission::{Answer, Grant, Mode};
 use crate::store::{Durability, Record};
 use crate::transcript::{Author, Content, End, Over, Prompt};
 use crate::turn::{Ended, TurnSaid};
+use crate::viewer::{Late, Viewer};
 
 mod actor;
 mod records;
@@ -42,6 +43,8 @@ fn resumed(busy: Busy, restored: Restored, notice: Option<Fault>) -> SessionStat
         has_tasks: true,
         notice,
         is_child: false,
+        viewer: Viewer { late: Late::Shown, ..Viewer::default() },
+        tasks: TasksSection { follow_up: Some(FollowUp::Off), ..TasksSection::default() },
     };
     let mut state = SessionState::new(initial, restored, IdSource::default());
     state.handle(Input::Settle);
@@ -106,11 +109,17 @@ fn line(effect: &Effect) -> Option<String> {
         Effect::Delivered(prompts) => format!("delivered {prompts:?}"),
         Effect::Replied { text, usage, cost } => format!("replied {text:?} {usage:?} {cost:?}"),
         Effect::Withdraw(call) => format!("withdraw {call}"),
-        Effect::StartTurn { prompt, history, steered } => {
+        Effect::StartTurn { prompt, history, steered, origin, cap } => {
             let steered: Vec<&str> = steered.iter().map(|report| report.message.as_str()).collect();
             let with = if steered.is_empty() { "" } else { " with " };
             let turns = history.len();
-            format!("start {} after {turns} turns{with}{}", prompt.id.0, steered.join(", "))
+            let generation = match origin.generation {
+                0 => String::new(),
+                number => format!(" generation {number} of {}", origin.prompt),
+            };
+            let cap = cap.map(|cap| format!(" at most {cap}")).unwrap_or_default();
+            let steered = steered.join(", ");
+            format!("start {} after {turns} turns{with}{steered}{generation}{cap}", prompt.id.0)
         }
         Effect::Steer(Prompt { from: Author::Task(task), .. }) => {
             format!("steer report of t{task}")
@@ -122,6 +131,11 @@ fn line(effect: &Effect) -> Option<String> {
         Effect::TaskCommand { prompt, command, .. } => format!("command {} {command:?}", prompt.0),
         Effect::EndCommand(prompt) => format!("end command {}", prompt.0),
         Effect::CancelTurn => "cancel turn".to_owned(),
+        Effect::OnceTold(record) => format!("[once told: {}]", record_line(record)),
+        Effect::CancelTasks => "cancel tasks".to_owned(),
+        Effect::FollowUpSoon => "follow up soon".to_owned(),
+        Effect::HoldFor(limit) => format!("hold for {limit:?}"),
+        Effect::HoldEnds => "hold ends".to_owned(),
         Effect::Publish => "publish".to_owned(),
         Effect::SettleSoon => "settle soon".to_owned(),
         Effect::Stop => "stop".to_owned(),
@@ -131,6 +145,11 @@ fn line(effect: &Effect) -> Option<String> {
 /// An effect as a line; what is written down in brackets.
 fn line_or_record(effect: &Effect) -> Option<String> {
     let Effect::Append(record, durability) = effect else { return line(effect) };
+    let durability = if *durability == Durability::Power { " (power)" } else { "" };
+    Some(format!("[{}{durability}]", record_line(record)))
+}
+
+fn record_line(record: &Record) -> String {
     let what = match record {
         Record::Opened(_) => String::new(),
         Record::Settings { mode, model, .. } => format!(" {mode} {model}"),
@@ -166,8 +185,7 @@ fn line_or_record(effect: &Effect) -> Option<String> {
             Over::Failed { message, .. } => format!(" {message}"),
         },
     };
-    let durability = if *durability == Durability::Power { " (power)" } else { "" };
-    Some(format!("[{}{what}{durability}]", record.kind()))
+    format!("{}{what}", record.kind())
 }
 
 /// What a record shows of a call: who it is, and its status.
@@ -598,6 +616,11 @@ proptest! {
                     | Effect::LetGo(_)
                     | Effect::AnswerTask { .. }
                     | Effect::AttachTasks
+                    | Effect::OnceTold(_)
+                    | Effect::CancelTasks
+                    | Effect::FollowUpSoon
+                    | Effect::HoldFor(_)
+                    | Effect::HoldEnds
                     | Effect::TaskCommand { .. }
                     | Effect::EndCommand(_)
                     | Effect::Publish

@@ -23,6 +23,7 @@ use crate::ids::CallId;
 use crate::known::Seen;
 use crate::model::catalog::Choice;
 use crate::model::{Delta, Deltas, ModelError, Request};
+use crate::permission::Mode;
 use crate::tasks::{By, Caller, Door, Origin, TasksHandle};
 use crate::tools::host::Host;
 use crate::tools::permission::{self, Policy, Verdict};
@@ -121,6 +122,7 @@ pub fn spawn(
         stop_calls: CancellationToken::new(),
         asked: None,
         origin: start.origin,
+        cap: start.cap,
         attention: CancellationToken::new(),
         said: said_end.clone(),
     };
@@ -164,6 +166,7 @@ struct Runner {
     /// The model of the last request.
     asked: Option<Arc<Choice>>,
     origin: Origin,
+    cap: Option<Mode>,
     /// Fires when a prompt of the user arrives, which the step's calls then keep waiting; a new one for
     /// each step.
     attention: CancellationToken,
@@ -438,10 +441,15 @@ impl Runner {
 
     fn door(&self, call: &CallId) -> Option<Door> {
         let tasks = self.environment.tasks.clone()?;
-        let mode = self.settings.borrow().mode;
+        let mode = self.capped(self.settings.borrow().mode);
         let origin = self.origin.clone();
         let caller = Caller { by: By::Model, origin, mode, key: call.to_string() };
         Some(Door { tasks, caller })
+    }
+
+    /// A mode as far as the turn may have it.
+    fn capped(&self, mode: Mode) -> Mode {
+        self.cap.map_or(mode, |cap| cap.narrower(mode))
     }
 
     async fn judge(&mut self, id: CallId) {
@@ -453,6 +461,7 @@ impl Runner {
             self.places.1.insert(id.clone(), place);
         }
         let settings = self.settings.clone();
+        let cap = self.cap;
         let policy = self.environment.policy.clone();
         let (judged, stopper) = (id.clone(), self.stopper);
         let effect = tool.effect();
@@ -471,8 +480,9 @@ impl Runner {
                 Err(message) => Judged::Invalid(message),
                 Ok(prepared) => {
                     let now = settings.borrow().clone();
+                    let mode = cap.map_or(now.mode, |cap| cap.narrower(now.mode));
                     decided(
-                        permission::decide(now.mode, &now.rules, &policy, effect, &prepared),
+                        permission::decide(mode, &now.rules, &policy, effect, &prepared),
                         prepared,
                     )
                 }

@@ -21,7 +21,7 @@ const LINES: usize = 10;
 const GOAL_CHARS: usize = 80;
 
 /// What clients list of them.
-pub(super) const COMMANDS: [CommandSpec; 10] = [
+pub(super) const COMMANDS: [CommandSpec; 11] = [
     CommandSpec {
         name: "task",
         description: "Start a task in the background",
@@ -63,6 +63,11 @@ pub(super) const COMMANDS: [CommandSpec; 10] = [
         name: "resume",
         description: "Let interrupted tasks go on",
         hint: Some("t1 or all"),
+    },
+    CommandSpec {
+        name: "detach",
+        description: "Do not wait for tasks: answer the prompt that waits for them",
+        hint: None,
     },
 ];
 

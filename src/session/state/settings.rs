@@ -94,6 +94,7 @@ impl SessionState {
         let before = self.settings.clone();
         let answer = match command {
             Command::Help => commands::help(self.has_tasks),
+            Command::Detach => self.detach(effects),
             Command::Task(command) => return self.run_task_command(prompt, command, effects),
             Command::Version => format!("Talaria {}", self.version),
             Command::Usage => self.ledger.describe(),

@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::turns::{Stop, Why};
 use super::{Effect, SessionState, said};
-use crate::event::Event;
 use crate::fault::{Fault, Kind};
 use crate::ids::{MessageId, PromptId};
 use crate::session::commands::TaskCommand;
 use crate::store::Record;
-use crate::tasks::{TaskCard, TaskReport, TaskSaid};
+use crate::tasks::{TaskReport, TaskSaid};
 use crate::transcript::{Author, Content, End, Entry, Prompt};
 
 /// Commands of tasks that may wait for their answers.
@@ -36,6 +36,11 @@ impl Reports {
         &self.known
     }
 
+    /// Whether the model was not given this task's report.
+    pub(super) fn has(&self, task: u64) -> bool {
+        self.inbox.iter().any(|report| report.from == Author::Task(task))
+    }
+
     /// What the next turn begins with.
     pub(super) fn pending(&self) -> Vec<Prompt> {
         self.inbox.clone()
@@ -58,20 +63,14 @@ impl SessionState {
     pub(super) fn task_said(&mut self, said: TaskSaid, effects: &mut Vec<Effect>) {
         let asker = self.asker();
         match said {
-            // A card is no call of the turn: it stays open when that ends.
-            TaskSaid::Card(TaskCard { card, keep, .. }) => {
-                if keep {
-                    effects.push(Effect::append(Record::Card { card: card.clone() }));
-                }
-                effects.push(Effect::Tell(Event::Call(card)));
-            }
+            TaskSaid::Card(card) => self.card(card, effects),
             TaskSaid::Ask(question) => self.questions.ask_for_task(question, asker, effects),
             TaskSaid::Withdraw(call) => self.questions.withdraw(&call, asker, effects),
             TaskSaid::Answer { call, answer } => {
                 self.questions.answer_elsewhere(&call, answer, asker, effects);
             }
             TaskSaid::Asked(call) => self.questions.came_to_its_end(call, asker, effects),
-            TaskSaid::Steered { .. } => {}
+            TaskSaid::Steered { child, text } => self.tell_between(child, true, text, effects),
             TaskSaid::Report(report) => self.reported(report, effects),
         }
     }
@@ -81,6 +80,13 @@ impl SessionState {
         if !self.reports.known.insert(task) {
             return;
         }
+        let given = self.reports.given.contains(&task);
+        if let Some(child) = self.child_of(task) {
+            self.tell_between(child, false, report.text.clone(), effects);
+        }
+        if !given {
+            self.wish_follow_up(&report);
+        }
         let report = Prompt {
             id: PromptId::default(),
             message: self.ids.message(),
@@ -88,13 +94,14 @@ impl SessionState {
             from: Author::Task(task),
         };
         effects.push(Effect::append(Record::Report { report: report.clone() }));
-        if self.reports.given.contains(&task) {
+        if given {
             return;
         }
         self.reports.inbox.push(report.clone());
         if self.running.as_ref().is_some_and(|running| running.stopping.is_none()) {
             effects.push(Effect::Steer(report));
         }
+        self.consider_follow_ups(effects);
     }
 
     /// It may take a moment: what becomes of it is said with `command_done`.
@@ -113,6 +120,13 @@ impl SessionState {
             let fault = Fault::new(Kind::User, format!("{MAX_COMMANDS} commands run already"))
                 .with_hint("Wait for their answers.");
             return effects.push(Effect::Reply { prompt: prompt.id, answer: Err(fault) });
+        }
+        if command == TaskCommand::Stop {
+            // The reports stay.
+            self.follow_ups.drop_all();
+            if self.running.as_ref().is_some_and(|running| running.why != Why::Prompted) {
+                self.stop_turn(Stop::Wanted, effects);
+            }
         }
         effects.push(Effect::append(Record::Prompt { prompt: prompt.clone() }));
         let (id, message) = (prompt.id, prompt.message.clone());

@@ -7,12 +7,16 @@ use std::sync::Arc;
 use super::saving::taken_over;
 use super::step::OpenStep;
 use super::{Effect, SessionState, tell};
-use crate::event::{CallStatus, CallUpdate, Event};
+use crate::event::{CallStatus, CallUpdate, Event, FollowUpMark};
 use crate::fault::{Fault, Kind};
 use crate::ids::{CallId, PromptId};
 use crate::letters;
+use crate::permission::Mode;
 use crate::store::{Durability, Record, TitleBy};
-use crate::transcript::{Content, End, Entry, Outcome, Over, Prompt, Reply, Spent, Step, Turn};
+use crate::tasks::Origin;
+use crate::transcript::{
+    Author, Content, End, Entry, Outcome, Over, Prompt, Reply, Spent, Step, Turn,
+};
 use crate::turn::{Ended, Go, TurnSaid};
 
 /// Characters of a title that Talaria chooses.
@@ -20,9 +24,17 @@ const TITLE_CHARS: usize = 60;
 
 #[derive(Debug)]
 pub(super) struct Running {
-    pub(super) first: PromptId,
-    /// Prompts that the turn took, in order.
-    taken: Vec<PromptId>,
+    /// Prompts that are answered with it, in order: the one that it began on and those that it took. None
+    /// where it began by itself.
+    pub(super) prompts: Vec<PromptId>,
+    pub(super) origin: Origin,
+    pub(super) why: Why,
+    /// Its prompts do not wait for its tasks, by the user's wish.
+    pub(super) is_released: bool,
+    /// The client cancelled it.
+    pub(super) is_cancelled: bool,
+    /// Its tasks are being cancelled with it.
+    pub(super) ends_tasks: bool,
     /// Prompts on their way into the turn.
     pub(super) steering: VecDeque<Prompt>,
     /// Calls that are not final.
@@ -38,6 +50,28 @@ pub(super) struct Running {
     pub(super) stopping: Option<Stop>,
 }
 
+/// A turn that is to begin.
+#[derive(Debug)]
+pub(super) struct Begin {
+    pub(super) prompt: Prompt,
+    /// Who waits for its end.
+    pub(super) prompts: Vec<PromptId>,
+    pub(super) origin: Origin,
+    pub(super) why: Why,
+    /// The widest mode that it may have.
+    pub(super) cap: Option<Mode>,
+}
+
+/// Why a turn began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Why {
+    Prompted,
+    /// Reports came while a prompt was held.
+    Held,
+    /// Reports came, and nobody waited for them.
+    FollowUp(FollowUpMark),
+}
+
 /// Why a turn is being stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stop {
@@ -48,6 +82,12 @@ pub(super) enum Stop {
 }
 
 impl Running {
+    /// Whether a cancel that ends what these prompts led to ends it.
+    pub(super) fn is_of(&self, covers: impl Fn(PromptId) -> bool) -> bool {
+        // One that nobody prompted for came before all that is prompted later.
+        covers(self.prompts.first().copied().unwrap_or_default())
+    }
+
     /// What is written of a call: the first record of it says, too, how it was announced.
     fn record_of(&mut self, shown: &CallUpdate) -> CallUpdate {
         let mut shown = shown.clone();
@@ -62,12 +102,25 @@ impl Running {
 
 impl SessionState {
     pub(super) fn start(&mut self, prompt: Prompt, effects: &mut Vec<Effect>) {
+        // It takes all reports with it.
+        self.follow_ups.drop_all();
+        let prompts = vec![prompt.id];
+        let origin = Origin { prompt: prompt.message.clone(), generation: 0 };
+        self.begin(Begin { prompt, prompts, origin, why: Why::Prompted, cap: None }, effects);
+    }
+
+    pub(super) fn begin(&mut self, begin: Begin, effects: &mut Vec<Effect>) {
+        let Begin { prompt, prompts, origin, why, cap } = begin;
         let history = self.transcript.turns();
         let turn = Turn { prompt: prompt.clone(), steps: Vec::new(), over: None };
         self.transcript.entries.push(Entry::Turn(Arc::new(turn)));
         self.running = Some(Running {
-            first: prompt.id,
-            taken: Vec::new(),
+            prompts,
+            origin: origin.clone(),
+            why,
+            is_released: false,
+            is_cancelled: false,
+            ends_tasks: false,
             steering: VecDeque::new(),
             open_calls: HashSet::new(),
             delivered: Vec::new(),
@@ -81,7 +134,7 @@ impl SessionState {
         self.choose_title(effects);
         self.tell_of_saving(effects);
         let steered = self.reports.pending();
-        effects.push(Effect::StartTurn { prompt, history, steered });
+        effects.push(Effect::StartTurn { prompt, history, steered, origin, cap });
         self.questions.turn_starts(effects);
     }
 
@@ -118,7 +171,9 @@ impl SessionState {
                         .partition(|prompt| messages.contains(&prompt.message));
                     running.steering = kept.into();
                     let ids: Vec<PromptId> = delivered.iter().map(|prompt| prompt.id).collect();
-                    running.taken.extend(&ids);
+                    // A prompt of the user's ends the wait for tasks of an earlier one.
+                    running.is_released |= running.why == Why::Held && !ids.is_empty();
+                    running.prompts.extend(&ids);
                     running.delivered.extend(delivered);
                     self.say_delivered(ids, effects);
                 }
@@ -240,6 +295,7 @@ impl SessionState {
             | Event::FollowUp(_) => {}
         }
         self.flow.follow(&event);
+        self.keep_for_later(&event);
         effects.push(Effect::Tell(event));
     }
 
@@ -263,7 +319,7 @@ impl SessionState {
 
     fn ended(&mut self, ended: Ended, effects: &mut Vec<Effect>) {
         let Some(mut running) = self.running.take() else { return };
-        self.questions.turn_is_over(effects);
+        self.questions.calls_are_over(effects);
         // Only a turn that died leaves something open.
         if let Some(step) = leave_nothing_open(&mut running, effects) {
             self.keep(Arc::new(step));
@@ -284,31 +340,57 @@ impl SessionState {
             turn.over = Some(over.clone());
         }
         effects.push(Effect::append(Record::End { over }));
-        if let Some(title) = running.title {
+        if let Some(title) = running.title.take() {
             effects.push(Effect::Tell(Event::Title(title)));
         }
-        for prompt in std::iter::once(running.first).chain(running.taken) {
-            effects.push(Effect::Reply { prompt, answer: answer.clone() });
-        }
-        // They are answered with the turn that took them, but the model's reply never came.
-        for prompt in running.delivered {
-            self.keep_undelivered(prompt, effects);
-        }
-        let (over, waiting): (Vec<Prompt>, Vec<Prompt>) = running
-            .steering
+        let (over, waiting): (Vec<Prompt>, Vec<Prompt>) = std::mem::take(&mut running.steering)
             .into_iter()
             .partition(|prompt| self.closing || prompt.id <= self.cancelled_upto);
-        for prompt in over {
-            self.not_delivered(prompt, effects);
-        }
         for prompt in waiting.into_iter().rev() {
             self.queue.push_front(prompt);
+        }
+        // A turn that was stopped or broke is not gone on with by itself.
+        if answer != Ok(End::Finished) {
+            self.follow_ups.drop_all();
+        }
+        if running.is_cancelled && !running.ends_tasks && !running.prompts.is_empty() {
+            self.tell_what_goes_on(effects);
+        }
+        if let Why::FollowUp(mark) = &running.why {
+            self.follow_up_is_over(mark, &answer, effects);
+        }
+        let is_held = self.hold(&running, &answer, effects);
+        let asker = self.asker();
+        self.questions.turn_is_over(asker, effects);
+        if !is_held {
+            for prompt in &running.prompts {
+                effects.push(Effect::Reply { prompt: *prompt, answer: answer.clone() });
+            }
+        }
+        // They are answered with the turn that took them, but the model's reply never came.
+        for prompt in std::mem::take(&mut running.delivered) {
+            self.keep_undelivered(prompt, effects);
+        }
+        for prompt in over {
+            self.not_delivered(prompt, effects);
         }
         if self.closing {
             return self.finish_close(effects);
         }
         if self.saving.is_taken_over() {
             return self.close_if_taken_over(effects);
+        }
+        if self.held.is_none() {
+            self.go_on_with_queue(effects);
+        }
+        self.consider_follow_ups(effects);
+        self.settle_hold(effects);
+    }
+
+    /// Nothing runs and nothing is held: what comes next?
+    pub(super) fn go_on_with_queue(&mut self, effects: &mut Vec<Effect>) {
+        if self.running.is_some() || self.closing {
+            return;
         }
         match self.queue.pop_front() {
             Some(prompt) => self.start(prompt, effects),
@@ -323,8 +405,8 @@ impl SessionState {
             return;
         }
         let first = self.transcript.entries.iter().find_map(|entry| match entry {
-            Entry::Turn(turn) => Some(turn.prompt.text()),
-            Entry::Aside { .. } | Entry::NotDelivered(_) => None,
+            Entry::Turn(turn) if turn.prompt.from == Author::User => Some(turn.prompt.text()),
+            Entry::Turn(_) | Entry::Aside { .. } | Entry::NotDelivered(_) => None,
         });
         if let Some(title) = first.and_then(|text| title_of(&text)) {
             if let Some(running) = &mut self.running {

@@ -234,6 +234,7 @@ fn pop(outbox: &mut Outbox) -> &'static str {
     match outbox.pop() {
         None => "nothing",
         Some(Item::Say(_)) => "said",
+        Some(Item::Append(_)) => "written",
         Some(Item::LetGo(go)) => {
             go.now();
             "let go"

@@ -376,6 +376,8 @@ fn a_session_that_was_not_shown_again_tells_title_and_usage() {
             has_tasks: false,
             notice: None,
             is_child: false,
+            viewer: Viewer { late: Late::Shown, ..Viewer::default() },
+            tasks: TasksSection::default(),
         };
         let mut state = SessionState::new(initial, restored.clone(), IdSource::default());
         let mut effects = state.handle(first);

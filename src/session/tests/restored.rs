@@ -298,6 +298,11 @@ impl Play {
                 | Effect::LetGo(_)
                 | Effect::AnswerTask { .. }
                 | Effect::AttachTasks
+                | Effect::OnceTold(_)
+                | Effect::CancelTasks
+                | Effect::FollowUpSoon
+                | Effect::HoldFor(_)
+                | Effect::HoldEnds
                 | Effect::TaskCommand { .. }
                 | Effect::EndCommand(_)
                 | Effect::AnswerTurn { .. }

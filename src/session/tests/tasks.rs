@@ -115,7 +115,7 @@ fn cards_are_told_and_no_calls_of_the_turn() {
             call task-t1 Some(InProgress)
             [end Defect.] · title "go" · reply 1 error Defect.
             call task-t1 Some(InProgress)
-            [card task-t1 Completed] · call task-t1 Some(Completed)
+            [card task-t1 Completed] · call task-t1 Some(Completed) · [once told: shown [1]]
         "#]],
     );
 }
@@ -302,7 +302,7 @@ fn the_dialog_of_a_task_ends_with_the_turn_and_the_question_does_not() {
 
             [prompt m2 "again"] · [turn m2] · start 2 after 1 turns · call task-t1/c1 "Do task-t1/c1" Some(Pending) · ask task-t1/c1 "Do task-t1/c1 (2 more wait)"
 
-            withdraw task-t1/c1 · call task-t1/c1 "Do task-t1/c1" None · [end Finished] · reply 2 Finished
+            [end Finished] · withdraw task-t1/c1 · call task-t1/c1 "Do task-t1/c1" None · reply 2 Finished
             stop
         "#]],
     );
@@ -446,7 +446,7 @@ fn reports_wait_while_a_turn_is_stopped_and_when_it_fails() {
             cancel turn
             [end Cancelled] · reply 3 Cancelled · stop
             [report m6 "report of t3"]
-            [card task-t1 Failed] · call task-t1 Some(Failed)
+            [card task-t1 Failed] · call task-t1 Some(Failed) · [once told: shown [1]]
         "#]],
     );
 }
@@ -500,6 +500,8 @@ fn a_session_without_tasks_says_so() {
         has_tasks: false,
         notice: None,
         is_child: false,
+        viewer: Viewer { late: Late::Shown, ..Viewer::default() },
+        tasks: TasksSection::default(),
     };
     let state = SessionState::new(initial, Restored::default(), IdSource::default());
     check_records(
@@ -717,6 +719,11 @@ proptest! {
                     | Effect::Steer(_)
                     | Effect::AnswerTurn { .. }
                     | Effect::AttachTasks
+                    | Effect::OnceTold(_)
+                    | Effect::CancelTasks
+                    | Effect::FollowUpSoon
+                    | Effect::HoldFor(_)
+                    | Effect::HoldEnds
                     | Effect::TaskCommand { .. }
                     | Effect::EndCommand(_)
                     | Effect::Publish
