@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::policy::Policy;
 use super::seen::{RequestId, RpcError, Seen};
 use crate::permission::Answer;
+use crate::viewer::Late;
 use profile::{Foreign, Profile, ShowsLate};
 use screen::{DialogState, Screen};
 
@@ -80,6 +81,11 @@ impl Client {
         self.screen(session).is_some_and(Screen::is_busy)
     }
 
+    /// Whether an open prompt may wait for tasks: they live, and the client may lose what comes later.
+    pub(crate) fn may_be_held(&self, session: &str) -> bool {
+        self.profile.late == Late::Lost && self.screen(session).is_some_and(Screen::has_live_cards)
+    }
+
     /// The sessions with an open prompt.
     pub(crate) fn busy(&self) -> Vec<String> {
         let busy = self.sessions.iter().filter(|(_, screen)| screen.is_busy());
@@ -104,8 +110,8 @@ impl Client {
         self.open.push(request);
         let text = picture::prompt(content);
         if let Some(screen) = self.screen_mut(session) {
-            screen.open_prompts += 1;
             screen.user_said(text);
+            screen.open_prompts += 1;
         }
     }
 

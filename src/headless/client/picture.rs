@@ -62,7 +62,7 @@ fn of_call(call: &Call, is_marked: bool) -> Vec<String> {
     let mut lines = vec![head];
     let content: Vec<String> = call.content.iter().flat_map(shown).collect();
     // How far a task is when somebody looks is a matter of chance: only its state counts.
-    let is_over = matches!(call.status.as_str(), "completed" | "failed");
+    let is_over = call.is_over();
     let most = if call.is_card && !is_over { 1 } else { MOST_LINES };
     let left_out = content.len().saturating_sub(most);
     for line in content.iter().take(most) {
@@ -108,11 +108,14 @@ fn of_dialog(dialog: &Dialog) -> String {
 /// Without what time makes of it.
 fn masked(line: &str) -> String {
     static TIMES: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(r"\b\d+ (?:s|min|h)\b(?: \d+ (?:s|min)\b)?|\b\d\d:\d\d(?: UTC)?\b").ok()
+        Regex::new(
+            r#"\b\d+ (?:s|min|h)\b(?: \d+ (?:s|min)\b)?|\b\d\d:\d\d(?: UTC)?\b|(_seconds":)\d+"#,
+        )
+        .ok()
     });
     TIMES
         .as_ref()
-        .map_or_else(|| line.to_owned(), |times| times.replace_all(line, "(time)").into_owned())
+        .map_or_else(|| line.to_owned(), |times| times.replace_all(line, "${1}(time)").into_owned())
 }
 
 /// The lines of several sessions; with one there is no heading.
@@ -145,6 +148,7 @@ mod tests {
             ("completed · 0 s", "completed · (time)"),
             ("worked 1 min 12 s · 12 tokens", "worked (time) · 12 tokens"),
             ("since 09:17 UTC", "since (time)"),
+            (r#"{"working_seconds":12}"#, r#"{"working_seconds":(time)}"#),
             ("3 sessions, 2 hats", "3 sessions, 2 hats"),
         ] {
             assert_eq!(masked(line), expected);

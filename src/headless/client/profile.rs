@@ -20,6 +20,8 @@ pub struct Profile {
     pub(crate) late: Late,
     /// What its screen makes of text, thoughts, calls and plans that come while no prompt is open.
     pub(crate) shows_late: ShowsLate,
+    /// Which pieces of the agent's text are one bubble.
+    pub(crate) joins: Joins,
     /// What it does with updates of a session that it does not know.
     pub(crate) foreign: Foreign,
     /// What the user's sending does while a prompt is open.
@@ -34,10 +36,17 @@ pub(crate) enum ShowsLate {
     Plainly,
     /// It is shown above the input, with a busy mark.
     AbovePrompt,
-    /// It is shown, until the first message of the next turn takes its bubble.
-    UntilNextTurn,
     /// It is never seen, and nobody answers a question.
     Never,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Joins {
+    /// Those of one message.
+    Message,
+    /// Those of one turn, and those between two turns. A bubble that came late is taken over by the next turn,
+    /// which writes over it.
+    Turn,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +107,7 @@ pub static PROFILES: [Profile; 7] = [
         capabilities: || json!({}),
         late: Late::Shown,
         shows_late: ShowsLate::Plainly,
+        joins: Joins::Message,
         foreign: Foreign::Merged,
         sends: WhileBusy::Prompts,
         rules: Rules { stops_idle: true, ..NO_RULES },
@@ -118,6 +128,7 @@ pub static PROFILES: [Profile; 7] = [
         },
         late: Late::Shown,
         shows_late: ShowsLate::Plainly,
+        joins: Joins::Message,
         foreign: Foreign::Dropped,
         sends: WhileBusy::Cancels,
         rules: Rules {
@@ -136,6 +147,7 @@ pub static PROFILES: [Profile; 7] = [
         capabilities: files_and_terminals,
         late: Late::Shown,
         shows_late: ShowsLate::Plainly,
+        joins: Joins::Message,
         foreign: Foreign::Merged,
         sends: WhileBusy::Prompts,
         rules: Rules { complains_of: &["session_info_update", "config_option_update"], ..NO_RULES },
@@ -147,6 +159,7 @@ pub static PROFILES: [Profile; 7] = [
         capabilities: files,
         late: Late::Shown,
         shows_late: ShowsLate::AbovePrompt,
+        joins: Joins::Message,
         foreign: Foreign::Merged,
         sends: WhileBusy::Waits,
         rules: Rules { polls_list: true, ..NO_RULES },
@@ -157,7 +170,8 @@ pub static PROFILES: [Profile; 7] = [
         info: Some(("vscode-acp-client", "0.2.0")),
         capabilities: files_and_terminals,
         late: Late::ShownTwice,
-        shows_late: ShowsLate::UntilNextTurn,
+        shows_late: ShowsLate::Plainly,
+        joins: Joins::Turn,
         foreign: Foreign::Dropped,
         sends: WhileBusy::Waits,
         rules: NO_RULES,
@@ -169,6 +183,7 @@ pub static PROFILES: [Profile; 7] = [
         capabilities: files,
         late: Late::Lost,
         shows_late: ShowsLate::Never,
+        joins: Joins::Message,
         foreign: Foreign::Dropped,
         sends: WhileBusy::Waits,
         rules: NO_RULES,
@@ -181,6 +196,7 @@ pub static PROFILES: [Profile; 7] = [
         capabilities: || json!({}),
         late: Late::Lost,
         shows_late: ShowsLate::Never,
+        joins: Joins::Message,
         foreign: Foreign::Merged,
         sends: WhileBusy::Prompts,
         rules: Rules { stops_idle: true, ..NO_RULES },

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::profile::{Profile, ShowsLate};
+use super::profile::{Joins, Profile, ShowsLate};
 use crate::headless::seen::RpcError;
 use crate::permission::Answer;
 
@@ -22,6 +22,8 @@ pub(crate) struct Screen {
     /// Typed and not sent yet.
     pub(super) typed: Vec<String>,
     pub(super) commands: BTreeSet<String>,
+    /// The agent's bubble that grows, where there is one for a turn: its place among the entries.
+    bubble: Option<usize>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -89,6 +91,12 @@ impl Screen {
         self.open_prompts > 0
     }
 
+    pub(crate) fn has_live_cards(&self) -> bool {
+        self.entries
+            .iter()
+            .any(|entry| matches!(entry, Entry::Call(call) if call.is_card && !call.is_over()))
+    }
+
     pub(crate) fn commands(&self) -> &BTreeSet<String> {
         &self.commands
     }
@@ -99,6 +107,10 @@ impl Screen {
 
     /// The user's message, as the client shows it when it sends it.
     pub(super) fn user_said(&mut self, text: String) {
+        // One that came late is kept, and written over: so vscode-acp does it.
+        if self.open_prompts > 0 || !self.bubble().is_some_and(|bubble| bubble.is_late) {
+            self.bubble = None;
+        }
         let (author, id) = (Author::User, String::new());
         self.entries.push(Entry::Message(Message { author, id, text, is_late: false }));
     }
@@ -132,9 +144,39 @@ impl Screen {
         Vec::new()
     }
 
+    fn bubble(&mut self) -> Option<&mut Message> {
+        match self.bubble.and_then(|place| self.entries.get_mut(place)) {
+            Some(Entry::Message(message)) => Some(message),
+            Some(Entry::Call(_) | Entry::Note(_)) | None => None,
+        }
+    }
+
+    /// A piece of text where all of a turn is one bubble.
+    fn said_in_turn(&mut self, text: &str, is_late: bool) {
+        match self.bubble() {
+            Some(bubble) if bubble.is_late && !is_late => {
+                text.clone_into(&mut bubble.text);
+                bubble.is_late = false;
+            }
+            Some(bubble) => bubble.text.push_str(text),
+            None => {
+                self.bubble = Some(self.entries.len());
+                let (author, id, text) = (Author::Agent, String::new(), text.to_owned());
+                self.entries.push(Entry::Message(Message { author, id, text, is_late }));
+            }
+        }
+    }
+
     fn said(&mut self, profile: &Profile, (author, is_late): (Author, bool), update: &Value) {
         let content = update.get("content").unwrap_or(&Value::Null);
         let piece = piece(content);
+        match author {
+            Author::Agent if profile.joins == Joins::Turn => {
+                return self.said_in_turn(&piece, is_late);
+            }
+            Author::User => self.bubble = None,
+            Author::Agent | Author::Thought => {}
+        }
         let id = text(update, "messageId").to_owned();
         let is_same = |message: &&mut Message| message.author == author && message.id == id;
         let known = self.entries.iter_mut().rev().find_map(|entry| match entry {
@@ -154,18 +196,7 @@ impl Screen {
             last.text.push_str(&piece);
             return;
         }
-        let message = Message { author, id, text: piece, is_late };
-        if author == Author::Agent && !is_late && profile.shows_late == ShowsLate::UntilNextTurn {
-            let bubble = self.entries.iter_mut().rev().find_map(|entry| match entry {
-                Entry::Message(old) if old.is_late && old.author == Author::Agent => Some(old),
-                Entry::Message(_) | Entry::Call(_) | Entry::Note(_) => None,
-            });
-            if let Some(bubble) = bubble {
-                *bubble = message;
-                return;
-            }
-        }
-        self.entries.push(Entry::Message(message));
+        self.entries.push(Entry::Message(Message { author, id, text: piece, is_late }));
     }
 
     fn call(&mut self, id: &str) -> Option<&mut Call> {
@@ -263,6 +294,7 @@ impl Screen {
     /// The answer to a prompt.
     pub(super) fn prompt_ended(&mut self, profile: &Profile, result: &Result<Value, RpcError>) {
         self.open_prompts = self.open_prompts.saturating_sub(1);
+        self.bubble = None;
         match result.as_ref().map(|result| text(result, "stopReason")) {
             Ok("end_turn") => {}
             Ok("refusal") if profile.rules.refusal_removes => {
@@ -277,6 +309,10 @@ impl Screen {
 }
 
 impl Call {
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.status.as_str(), "completed" | "failed")
+    }
+
     /// Takes over the fields that an update has.
     fn fill(&mut self, update: &Value) {
         for (field, name) in

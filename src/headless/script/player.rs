@@ -67,6 +67,7 @@ impl<'a> Player<'a> {
         let names = vec![
             (world.cwd.to_string_lossy().into_owned(), "$CWD".to_owned()),
             (world.home.to_string_lossy().into_owned(), "$HOME".to_owned()),
+            (world.model_folder().to_string_lossy().into_owned(), "$MODEL".to_owned()),
         ];
         Self {
             transcript: Transcript::new(names),

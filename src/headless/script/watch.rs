@@ -165,28 +165,30 @@ impl Player<'_> {
     ) -> Result<(), Failure> {
         let (line, session) = (statement.line, statement.session);
         let limit = self.limit();
-        let is_answer = |pattern: &Pattern| pattern.text.starts_with(['=', '!']);
-        let patterns = || {
-            run.iter().filter_map(|expected| match expected {
-                Expected::Skip => None,
-                Expected::Line(pattern) => Some(pattern),
-            })
-        };
-        let has_answer = patterns().any(is_answer);
-        for pattern in patterns() {
-            loop {
-                self.transcript.skip_any(session);
-                let met = self.transcript.meet(session, pattern, line, &mut self.captures);
-                if met == Met::Matched {
-                    break;
-                }
-                let id = self.transcript.session(session).unwrap_or_default().to_owned();
-                if has_answer && !self.client.is_busy(&id) {
-                    return Ok(());
-                }
-                if !self.pump(line, limit.min(Instant::now() + QUIET)).await? {
-                    return Ok(());
-                }
+        let mut patterns = run.iter().filter_map(|expected| match expected {
+            Expected::Skip => None,
+            Expected::Line(pattern) => Some(pattern),
+        });
+        let has_answer = patterns.clone().any(|pattern| pattern.text.starts_with(['=', '!']));
+        let mut awaited = patterns.next();
+        while let Some(pattern) = awaited {
+            self.transcript.skip_any(session);
+            if self.transcript.meet(session, pattern, line, &mut self.captures) == Met::Matched {
+                awaited = patterns.next();
+                continue;
+            }
+            let id = self.transcript.session(session).unwrap_or_default().to_owned();
+            if has_answer && !self.client.is_busy(&id) {
+                return Ok(());
+            }
+            // Where it may lose what comes late, the prompt may be kept open for tasks.
+            let pause = if has_answer && !self.client.may_be_held(&id) {
+                PATIENCE
+            } else {
+                PATIENCE_UNSEEN
+            };
+            if !self.pump(line, limit.min(Instant::now() + pause)).await? {
+                return Ok(());
             }
         }
         Ok(())
