@@ -20,6 +20,7 @@ use crate::turn::{Ended, TurnSaid};
 use crate::viewer::{Late, Viewer};
 
 mod actor;
+mod follow;
 mod records;
 mod restored;
 mod tasks;

@@ -95,6 +95,7 @@ fn open(
 ) -> Result<(Connection, Identity), Trouble> {
     place.make_folder()?;
     let newest = migrate::newest(steps);
+    let shared = place.share()?;
     let mut is_usual = place.look()? == Look::Version(newest) && !place.is_suspect();
     let mut opened = Err(Trouble::Damaged { aside: None });
     if is_usual {
@@ -109,6 +110,7 @@ fn open(
             Ok(_) | Err(_) => {}
         }
     }
+    drop(shared);
     if !is_usual {
         // Closed before anything is made or put aside.
         drop(opened);
@@ -181,7 +183,8 @@ fn check(place: &Place, look: Look) -> Result<(), Trouble> {
     Ok(())
 }
 
-/// The connection that writes, with the database's version and which file it is.
+/// The connection that writes, with the database's version and which file it is. Under the folder's lock,
+/// shared or not.
 fn connect(place: &Place, busy: Duration) -> Result<(Connection, u32, Identity), Trouble> {
     let file = place::identity(&place.database);
     let connect = || {
@@ -204,14 +207,20 @@ fn connect(place: &Place, busy: Duration) -> Result<(Connection, u32, Identity),
 }
 
 /// A connection that only reads.
-pub(super) fn reader(place: &Place) -> rusqlite::Result<Connection> {
-    let connection = plain(&place.database)?;
-    connection.busy_timeout(Duration::from_secs(1))?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS);
-    connection.execute_batch(
-        "PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
-    )?;
-    Ok(connection)
+pub(super) fn reader(place: &Place) -> Result<Connection, Trouble> {
+    let _shared = place.share()?;
+    let open = || {
+        let connection = plain(&place.database)?;
+        connection.busy_timeout(Duration::from_secs(1))?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        connection.execute_batch(
+            "PRAGMA query_only = ON; PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;",
+        )?;
+        // Opens the log, too: see `Place::share`.
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        Ok(connection)
+    };
+    open().map_err(|error| place.trouble(&error))
 }
 
 /// A file that is not there is not made, and its log is not removed with the last connection: that others

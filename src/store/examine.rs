@@ -49,6 +49,8 @@ pub fn examine(folder: &Path) -> Result<Option<Examined>, Trouble> {
     let writable = OpenOptions::new().append(true).open(&path);
     writable.map_err(|error| Trouble::of_io(&error, &path))?;
     let (log, index) = (size(&place, "-wal"), size(&place, "-shm"));
+    // There is a lock file where there is a database: it is made under that lock.
+    let _shared = place.share()?;
     let sessions = if log.is_some() && index.is_some() { in_use(&path) } else { at_rest(&path) };
     let sessions = sessions.map_err(|error| place.trouble(&error))?;
     let bytes = fs::metadata(&path).map_err(|error| Trouble::of_io(&error, &path))?.len();

@@ -1,7 +1,7 @@
 //! The store's files in the state folder, looked at without the engine: is there a database, is it one,
 //! of which version; the folder's lock; what is damaged is put aside. Nothing is read of its content.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -55,13 +55,25 @@ impl Place {
 
     /// The lock under which the database is made, migrated, checked and put aside.
     pub(super) fn lock(&self) -> Result<File, Trouble> {
+        self.locked(File::try_lock)
+    }
+
+    /// The lock under which the database is opened as it is, up to the first read, beside others who do the
+    /// same. The engine finds what belongs to a database by its name: where the database is put aside while
+    /// it is being opened, it would take the new one's journal for the old one's, play it back into what was
+    /// put aside, and remove it.
+    pub(super) fn share(&self) -> Result<File, Trouble> {
+        self.locked(File::try_lock_shared)
+    }
+
+    fn locked(&self, take: fn(&File) -> Result<(), TryLockError>) -> Result<File, Trouble> {
         let path = self.beside(".lock");
         let options = &mut OpenOptions::new();
         let file = private(options.write(true).create(true).truncate(false))
             .open(&path)
             .map_err(|error| Trouble::of_io(&error, &path))?;
         for _ in 0..LOCKED.as_millis() / LOOK_AGAIN.as_millis() {
-            if file.try_lock().is_ok() {
+            if take(&file).is_ok() {
                 return Ok(file);
             }
             std::thread::sleep(LOOK_AGAIN);
@@ -162,7 +174,11 @@ impl Place {
         let first = self.beside(&format!(".damaged-{time}Z"));
         let others = (2..).map(|number| with_suffix(&first, &format!("-{number}")));
         let mut names = std::iter::once(first.clone()).chain(others);
-        names.find(|name| !name.exists()).unwrap_or(first)
+        // Who ended while it put one aside may have left what belongs to it alone.
+        let is_taken = |name: &Path| {
+            name.exists() || BESIDE.iter().any(|suffix| with_suffix(name, suffix).exists())
+        };
+        names.find(|name| !is_taken(name)).unwrap_or(first)
     }
 
     fn suspect(&self) -> PathBuf {

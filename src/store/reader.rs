@@ -23,25 +23,29 @@ pub(super) fn with<T>(
             Some((_, connection)) => connection,
             None => database::reader(&shared.place)?,
         };
-        // One state of the database for the whole of it.
-        let transaction = connection.unchecked_transaction()?;
-        let result = job(&transaction)?;
-        transaction.finish()?;
+        let result =
+            in_one_state(&connection, job).map_err(|error| shared.place.trouble(&error))?;
         Ok((connection, result))
     };
-    let (connection, result) = match read() {
-        Ok(done) => done,
-        Err(error) => {
-            let trouble = shared.place.trouble(&error);
-            if matches!(trouble, Trouble::Damaged { .. }) {
-                shared.place.mark_suspect();
-            }
-            return Err(trouble);
+    let (connection, result) = read().inspect_err(|trouble| {
+        if matches!(trouble, Trouble::Damaged { .. }) {
+            shared.place.mark_suspect();
         }
-    };
+    })?;
     let mut readers = lock(&shared.readers);
     if readers.len() < MOST {
         readers.push((opened, connection));
     }
+    Ok(result)
+}
+
+/// Runs `job` on one state of the database for the whole of it.
+fn in_one_state<T>(
+    connection: &Connection,
+    job: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let transaction = connection.unchecked_transaction()?;
+    let result = job(&transaction)?;
+    transaction.finish()?;
     Ok(result)
 }

@@ -100,7 +100,9 @@ struct Actor {
     state: TasksState,
     setup: Setup,
     sender: mpsc::WeakSender<Request>,
-    /// All tasks.
+    /// All tasks that the session has had. What is large of one goes when it completes; of one that failed or
+    /// was cancelled it stays, since the engine may not have its end. So this grows with the session's tasks,
+    /// as the rules do, which need each for its name; `tasks.max_per_prompt` bounds those of a prompt.
     known: HashMap<TaskId, Known>,
     /// Those that have a runner.
     working: HashMap<TaskId, Working>,
@@ -168,7 +170,7 @@ struct OpenWait {
 /// What is answered when an operation is carried out.
 enum Answerer {
     Cancel { targets: Vec<(TaskName, TaskId)>, reply: Reply<Vec<Cancelled>> },
-    Resume { targets: Vec<(TaskName, TaskId)>, reply: Reply<Vec<Started>> },
+    Resume { session: SessionId, targets: Vec<(TaskName, TaskId)>, reply: Reply<Vec<Started>> },
     Close { reply: Reply<()> },
 }
 
@@ -270,6 +272,7 @@ impl Actor {
                 | Ask::Steer { .. }
                 | Ask::Wait { .. }
                 | Ask::Cancel { .. }
+                | Ask::CancelChild { .. }
                 | Ask::List { .. }
                 | Ask::Answer { .. }
                 | Ask::Resume { .. }

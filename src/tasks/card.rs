@@ -62,7 +62,7 @@ pub enum Picture<'a> {
 }
 
 impl Picture<'_> {
-    fn state(self) -> State {
+    pub fn state(self) -> State {
         match self {
             Self::Queued { .. } => State::Queued,
             Self::Running { .. } => State::Running,

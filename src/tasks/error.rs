@@ -65,7 +65,8 @@ pub enum TaskError {
     /// What keeps the tasks failed.
     #[error("tasks cannot be reached now: {}", .0.message)]
     Unavailable(Fault),
-    #[error("the session is closed")]
+    /// It, or the task whose session it is, has ended or is ending.
+    #[error("the session is closed and takes no more of this; open it again, and ask there")]
     Closed,
 }
 

@@ -97,6 +97,7 @@ pub(super) enum Ask {
     Steer { task: TaskName, text: String, reply: Reply<Steered> },
     Wait { tasks: Vec<TaskName>, wait: Wait, reply: Reply<Waiting> },
     Cancel { which: Which, reason: Option<String>, reply: Reply<Vec<Cancelled>> },
+    CancelChild { child: SessionId, reply: Reply<bool> },
     List { state: Option<State>, reply: Reply<Vec<Row>> },
     Answer { task: TaskName, answer: Answer, reply: Reply<State> },
     Resume { which: Which, reply: Reply<Vec<Started>> },
@@ -120,6 +121,7 @@ impl Ask {
             Self::Steer { reply, .. } => say(reply, why),
             Self::Wait { reply, .. } => say(reply, why),
             Self::Cancel { reply, .. } => say(reply, why),
+            Self::CancelChild { reply, .. } => say(reply, why),
             Self::List { reply, .. } => say(reply, why),
             Self::Answer { reply, .. } => say(reply, why),
             Self::Detach { reply } | Self::Close { reply } | Self::Abandon { reply } => {
@@ -153,7 +155,8 @@ impl TasksHandle {
         &self.session
     }
 
-    /// Starts tasks, all or none; answered when they are admitted and recorded.
+    /// Starts tasks, all or none; answered when they are admitted and recorded, and their session has been
+    /// told of them: a first card is in its channel.
     pub async fn start(
         &self,
         caller: Caller,
@@ -187,6 +190,14 @@ impl TasksHandle {
         self.ask(|reply| Ask::Cancel { which, reason, reply }).await
     }
 
+    /// Cancels the task that this session does, with all below it; one that is interrupted or has ended stays
+    /// as it is. Whether the session does a task of this one, or of a task below it. Answered when the end
+    /// is asked for: its card and its report tell of it.
+    pub async fn cancel_child(&self, child: &SessionId) -> bool {
+        let child = child.clone();
+        self.ask(|reply| Ask::CancelChild { child, reply }).await.unwrap_or(false)
+    }
+
     /// All tasks of the session, or those in one state, newest first.
     pub async fn list(&self, state: Option<State>) -> Result<Vec<Row>, TaskError> {
         self.ask(|reply| Ask::List { state, reply }).await
@@ -198,7 +209,7 @@ impl TasksHandle {
         self.ask(|reply| Ask::Answer { task, answer, reply }).await
     }
 
-    /// Lets interrupted tasks go on.
+    /// Lets interrupted tasks go on. Their new cards are in the session's channel when it is answered.
     pub async fn resume(&self, which: Which) -> Result<Vec<Started>, TaskError> {
         self.ask(|reply| Ask::Resume { which, reply }).await
     }

@@ -13,7 +13,7 @@ use crate::tasks::{By, Origin};
 #[derive(Debug, Clone, PartialEq)]
 pub enum TaskSaid {
     Card(TaskCard),
-    /// A task was told this.
+    /// A task was sent this, secrets taken out; it was kept for the task, which may not have read it yet.
     Steered {
         child: SessionId,
         text: String,
@@ -40,6 +40,7 @@ pub struct TaskCard {
     /// Its number in the session.
     pub task: u64,
     pub about: Arc<About>,
+    /// As the card shows it: `Waiting` also where a task below it asks.
     pub state: State,
     /// Whole, or what changed in it.
     pub card: CallUpdate,
@@ -67,6 +68,8 @@ pub struct TaskReport {
     pub origin: Origin,
     /// For the model: a `<task_report>` frame, cut to `delegation.max_summary_chars`.
     pub text: String,
-    /// It ended while its session was there, and not before that was opened.
+    /// It ended while the session that is told of it was there. One is not that ended for a session that
+    /// went before it was told, nor one that ended with its process and was told of, or ended, when the
+    /// next one came.
     pub is_fresh: bool,
 }

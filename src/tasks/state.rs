@@ -117,6 +117,8 @@ pub(super) struct TasksState {
     /// Of tasks that are being recorded: how many will run, how many will be queued.
     to_run: usize,
     to_queue: usize,
+    /// One for each prompt that a task goes back to, as long as the session is there: a prompt's turn may
+    /// start another at any time, and so may an interrupted task that goes on, or the turn on a report.
     chains: HashMap<MessageId, Chain>,
     waits: HashMap<WaitId, waits::Entry>,
     asks: HashMap<AskId, Asked>,
@@ -160,6 +162,8 @@ struct Entry {
     /// Reports of its own tasks that its model may not have seen, with the number of the model's replies
     /// when they were told.
     unheard: Vec<(u64, u64)>,
+    /// Its process ended before it did, and it does not go on: its end is no news.
+    was_left: bool,
 }
 
 #[derive(Debug)]

@@ -8,8 +8,9 @@ use std::time::Duration;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use super::support::{Home, prompt, session, told};
-use crate::store::place::DATABASE;
+use super::support::{BEGIN, Home, prompt, session, told};
+use crate::store::database;
+use crate::store::place::{DATABASE, Place};
 use crate::store::shared::Tuning;
 use crate::store::{Durability, Journal, Progress, Query, StoreError, Trouble};
 
@@ -243,6 +244,49 @@ async fn a_damaged_database_is_put_aside() {
         let page = homes[0].store.list(Query::default()).await.unwrap();
         assert_eq!(page.sessions.len(), 2, "{name}");
     }
+}
+
+#[tokio::test]
+async fn nobody_opens_a_database_while_it_is_put_aside() {
+    let (folder, path) = written().await;
+    let bytes = fs::read(&path).unwrap();
+    let place = Place::of(folder.path());
+    let lock = place.lock().unwrap();
+    let home = Home::on(folder, eager());
+    let mut journal = home.create("b");
+    journal.append(prompt("hello"), Durability::Process);
+    let (sender, opened) = std::sync::mpsc::sync_channel(1);
+    let reader = {
+        let place = place.clone();
+        std::thread::spawn(move || sender.send(database::reader(&place).is_ok()).unwrap())
+    };
+    // The engine would find what belongs to the new one by its name, and take it for the old one's.
+    let moment = Duration::from_millis(100);
+    assert!(tokio::time::timeout(moment, journal.flush()).await.is_err());
+    assert!(opened.try_recv().is_err());
+    let aside = place.put_aside(BEGIN).unwrap();
+    place.make_database().unwrap();
+    drop(lock);
+    assert_eq!(journal.flush().await.trouble, None);
+    assert!(opened.recv().unwrap());
+    reader.join().unwrap();
+    assert_eq!(fs::read(aside).unwrap(), bytes);
+    assert_eq!(home.entries("b").await.len(), 2);
+    assert_eq!(home.store.take_notice(), None);
+}
+
+#[tokio::test]
+async fn what_an_unfinished_move_left_is_kept() {
+    let (folder, path) = written().await;
+    fs::write(&path, "no database").unwrap();
+    let left = folder.path().join("talaria.db.damaged-20261105T073000Z-wal");
+    fs::write(&left, "left").unwrap();
+    fs::write(folder.path().join(format!("{DATABASE}-wal")), "another").unwrap();
+    let home = Home::on(folder, eager());
+    assert_eq!(home.create("b").flush().await.trouble, None);
+    assert_eq!(fs::read(&left).unwrap(), b"left");
+    let moved = home.path().join("talaria.db.damaged-20261105T073000Z-2");
+    assert_eq!(fs::read(moved).unwrap(), b"no database");
 }
 
 #[tokio::test]

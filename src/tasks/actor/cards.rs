@@ -91,8 +91,8 @@ impl Actor {
             pulse.mark_unchanged();
             pulse
         });
-        if let Some(card) = self.picture(task) {
-            self.put(task, card);
+        if let Some((state, card)) = self.picture(task) {
+            self.put(task, state, card);
         }
         if let Some(pulse) = pulse {
             self.watch(task.clone(), pulse);
@@ -113,7 +113,7 @@ impl Actor {
     }
 
     /// Tells a card: whole where its id is new, else what changed in it.
-    pub(super) fn put(&mut self, task: &TaskId, card: CallUpdate) {
+    pub(super) fn put(&mut self, task: &TaskId, state: State, card: CallUpdate) {
         let Some(known) = self.known.get_mut(task) else { return };
         let is_final = is_over(&card);
         let (told, keep) = match &known.card {
@@ -131,18 +131,19 @@ impl Actor {
                 listener.overdue.remove(task);
             }
         }
-        let state = self.state.state(task);
         let card = TaskCard { task: task.number, about, state, card: told, keep };
         self.say(&task.session, TaskSaid::Card(card));
     }
 
-    /// The card as it is now; nothing where there is nothing to show.
-    fn picture(&self, task: &TaskId) -> Option<CallUpdate> {
+    /// The card as it is now, and the state that it shows; nothing where there is nothing to show.
+    fn picture(&self, task: &TaskId) -> Option<(State, CallUpdate)> {
         let known = self.known.get(task)?;
         let name = TaskName::of(task.number);
         let face = Face { name: &name, attempt: self.state.attempt(task), goal: &known.goal };
         let state = self.state.state(task);
         let question = self.question_below(task);
+        let shown =
+            |picture: Picture<'_>| (picture.state(), card::card(face, picture, &self.setup.mask));
         let picture = match (state, self.working.get(task)) {
             (State::Completed | State::Failed | State::Cancelled, _) => {
                 // One whose end is not at hand is read and shown by `Done::Read`.
@@ -162,8 +163,7 @@ impl Actor {
                 // It has its slot, and its runner starts in this moment.
                 let now = self.now();
                 let pulse = Pulse { sign: now, since: now, ..Pulse::default() };
-                let picture = Picture::Running { pulse: &pulse };
-                return Some(card::card(face, picture, &self.setup.mask));
+                return Some(shown(Picture::Running { pulse: &pulse }));
             }
             (State::Running | State::Waiting, Some(working)) => {
                 let pulse = working.pulse.borrow();
@@ -171,10 +171,10 @@ impl Actor {
                     Some((asker, title)) => Picture::Waiting { asker, title, pulse: &pulse },
                     None => Picture::Running { pulse: &pulse },
                 };
-                return Some(card::card(face, picture, &self.setup.mask));
+                return Some(shown(picture));
             }
         };
-        Some(card::card(face, picture, &self.setup.mask))
+        Some(shown(picture))
     }
 
     fn is_open_card(&self, session: &SessionId, id: &CallId) -> bool {

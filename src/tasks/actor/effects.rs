@@ -237,6 +237,7 @@ impl Actor {
             Done::Resumed(task, state) => self.state.resumed(&task, state),
             Done::Loaded(loaded) => self.loaded(loaded),
             Done::Read(task, outcome) => self.read(&task, &outcome),
+            Done::Steered(steering) => self.steered(*steering),
             Done::Pulse(task, run) => {
                 if let Some(working) = self.working.get_mut(&task)
                     && working.run == run
@@ -281,15 +282,15 @@ impl Actor {
             self.known.entry(task).or_insert(known);
         }
         self.state.admitted(&reservation, admitted);
-        // Who asked is answered with what becomes of them at once.
+        // Who asked is answered with what becomes of them at once, and behind their cards.
         self.perform();
         if self.state.is_closing() {
             drop(reply.send(Err(TaskError::Closed)));
             return;
         }
         let names = ids.into_iter().map(|task| (TaskName::of(task.number), task));
-        let started = names.map(|(name, task)| self.started(&name, &task)).collect();
-        drop(reply.send(Ok(started)));
+        let started: Vec<_> = names.map(|(name, task)| self.started(&name, &task)).collect();
+        self.answer_behind(&reservation.session, reply, started);
     }
 
     fn asks(&mut self, task: &TaskId, question: Question) {
@@ -405,9 +406,9 @@ impl Actor {
                 let cancelled = targets.iter().map(|(name, task)| self.cancelled(name, task));
                 drop(reply.send(Ok(cancelled.collect())));
             }
-            (Answerer::Resume { targets, reply }, None) => {
-                let started = targets.iter().map(|(name, task)| self.started(name, task));
-                drop(reply.send(Ok(started.collect())));
+            (Answerer::Resume { session, targets, reply }, None) => {
+                let started = targets.iter().map(|(name, task)| self.started(name, task)).collect();
+                self.answer_behind(&session, reply, started);
             }
         }
     }

@@ -11,14 +11,15 @@ use super::operations::Done;
 use super::{Actor, Attachment};
 use crate::ids::{CallId, SessionId, TaskId};
 use crate::tasks::card::Throttle;
-use crate::tasks::{Spawn, TaskSaid};
+use crate::tasks::handle::Reply;
+use crate::tasks::{Spawn, Started, TaskSaid};
 
 /// A session that has been there.
 pub(super) struct Listener {
     pub(super) spawn: Arc<dyn Spawn>,
     /// Absent while nobody listens.
     said: Option<mpsc::Sender<TaskSaid>>,
-    untold: VecDeque<TaskSaid>,
+    untold: VecDeque<Untold>,
     /// Whether room is waited for.
     waits: bool,
     pub(super) throttle: Throttle,
@@ -26,6 +27,15 @@ pub(super) struct Listener {
     pub(super) overdue: BTreeSet<TaskId>,
     /// Cards that its client was shown before, and that are not final there.
     pub(super) open_cards: HashSet<CallId>,
+}
+
+/// What waits for room, in order.
+#[expect(clippy::large_enum_variant, reason = "nearly all are the large one")]
+enum Untold {
+    Said(TaskSaid),
+    /// Who started tasks, or let them go on, is answered behind their first cards: whoever knows of tasks
+    /// knows that their session does.
+    Started(Reply<Vec<Started>>, Vec<Started>),
 }
 
 impl Listener {
@@ -52,7 +62,11 @@ impl Listener {
     /// Nothing more is said to it; what is not taken yet is told to whoever comes next, from what is kept.
     pub(super) fn leave(&mut self) {
         self.said = None;
-        self.untold.clear();
+        for untold in self.untold.drain(..) {
+            if let Untold::Started(reply, started) = untold {
+                drop(reply.send(Ok(started)));
+            }
+        }
         self.overdue.clear();
     }
 
@@ -61,11 +75,18 @@ impl Listener {
         if self.waits {
             return None;
         }
-        while let Some(said) = self.untold.pop_front() {
+        while let Some(untold) = self.untold.pop_front() {
+            let said = match untold {
+                Untold::Said(said) => said,
+                Untold::Started(reply, started) => {
+                    drop(reply.send(Ok(started)));
+                    continue;
+                }
+            };
             match self.said.as_ref()?.try_send(said) {
                 Ok(()) => {}
                 Err(TrySendError::Full(said)) => {
-                    self.untold.push_front(said);
+                    self.untold.push_front(Untold::Said(said));
                     self.waits = true;
                     return self.said.clone();
                 }
@@ -76,12 +97,34 @@ impl Listener {
     }
 }
 
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
 impl Actor {
     pub(super) fn say(&mut self, session: &SessionId, said: TaskSaid) {
         let Some(listener) = self.listeners.get_mut(session) else { return };
         if listener.is_there() {
-            listener.untold.push_back(said);
+            listener.untold.push_back(Untold::Said(said));
             self.flush(session);
+        }
+    }
+
+    /// Answers behind all that the session is told before.
+    pub(super) fn answer_behind(
+        &mut self,
+        session: &SessionId,
+        reply: Reply<Vec<Started>>,
+        started: Vec<Started>,
+    ) {
+        match self.listeners.get_mut(session) {
+            Some(listener) if listener.is_there() => {
+                listener.untold.push_back(Untold::Started(reply, started));
+                self.flush(session);
+            }
+            Some(_) | None => drop(reply.send(Ok(started))),
         }
     }
 
@@ -97,7 +140,11 @@ impl Actor {
         };
         listener.waits = false;
         let is_its = listener.said.as_ref().is_some_and(|said| room.same_channel_as_sender(said));
-        if is_its && let Some(said) = listener.untold.pop_front() {
+        // What waits for room is first.
+        if is_its
+            && let Some(Untold::Said(_)) = listener.untold.front()
+            && let Some(Untold::Said(said)) = listener.untold.pop_front()
+        {
             room.send(said);
         }
         self.flush(session);

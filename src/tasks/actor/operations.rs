@@ -12,11 +12,11 @@ use super::Known;
 use crate::fault::{Fault, Kind};
 use crate::ids::{SessionId, TaskId};
 use crate::tasks::engine::{
-    EngineError, Filter, Lease, Outcome, Report, State, Submitted, Task, TaskEngine,
+    EngineError, Filter, Lease, Outcome, Receipt, Report, State, Submitted, Task, TaskEngine,
 };
 use crate::tasks::handle::Reply;
 use crate::tasks::state::{Reservation, WaitId};
-use crate::tasks::{Collected, Details, Started, TaskError, TaskSaid};
+use crate::tasks::{Collected, Details, Started, Steered, TaskError, TaskName, TaskSaid};
 
 /// How many tasks are read side by side.
 const READERS: usize = 8;
@@ -39,6 +39,8 @@ pub(super) enum Done {
     Loaded(Result<Vec<(Task, Details)>, TaskError>),
     /// How a task ended that a session is to be told of.
     Read(Box<Task>, Outcome),
+    /// What became of a message to a task.
+    Steered(Box<Steering>),
     /// A task gave a sign of life.
     Pulse(TaskId, tokio::task::Id),
 }
@@ -49,6 +51,19 @@ pub(super) struct Submission {
     pub(super) tasks: Vec<Known>,
     pub(super) result: Result<Vec<Submitted>, TaskError>,
     pub(super) reply: Reply<Vec<Started>>,
+}
+
+/// A message to a task: kept, missed, or not written.
+pub(super) struct Steering {
+    pub(super) task: TaskId,
+    /// Secrets taken out.
+    pub(super) text: String,
+    pub(super) result: Result<Receipt, TaskError>,
+    /// As who asked names it.
+    pub(super) name: TaskName,
+    /// How the task stood when it was asked.
+    pub(super) state: State,
+    pub(super) reply: Reply<Steered>,
 }
 
 /// Ends a task that nobody runs here.

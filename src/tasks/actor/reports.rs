@@ -8,12 +8,6 @@ use crate::ids::TaskId;
 use crate::tasks::engine::{Outcome, Task};
 use crate::tasks::{Collected, Details, TaskName, TaskReport, TaskSaid, card, report};
 
-/// When a task came to be, and whether it ended just now.
-struct Ended {
-    created: Timestamp,
-    is_fresh: bool,
-}
-
 impl Actor {
     /// Tells a session of an end: what is at hand, else what the engine has.
     pub(super) fn report(&mut self, task: &TaskId) {
@@ -21,7 +15,7 @@ impl Actor {
         let created = known.created;
         if let (Some(collected), Some(details)) = (known.collected.clone(), known.details.clone()) {
             // Who sees the end on the card may speak at once, and the model then has the report.
-            self.say_report(task, &collected, &details, Ended { created, is_fresh: true });
+            self.say_report(task, &collected, &details, created);
             return self.card_changed(task);
         }
         self.read_later(task);
@@ -44,9 +38,8 @@ impl Actor {
             card::Face { name: &name, attempt: self.state.attempt(id), goal: &task.spec.goal };
         let picture = card::Picture::Ended { collected: &collected };
         let shown = card::card(face, picture, &self.setup.mask);
-        let ended = Ended { created: task.status.created, is_fresh: false };
-        self.say_report(id, &collected, &details, ended);
-        self.put(id, shown);
+        self.say_report(id, &collected, &details, task.status.created);
+        self.put(id, picture.state(), shown);
     }
 
     fn say_report(
@@ -54,11 +47,9 @@ impl Actor {
         task: &TaskId,
         collected: &Collected,
         details: &Details,
-        Ended { created, is_fresh }: Ended,
+        created: Timestamp,
     ) {
-        if !self.state.takes_report(task) {
-            return;
-        }
+        let Some(is_fresh) = self.state.takes_report(task) else { return };
         let age = self.now().since(created);
         let text = report::frame(collected, details, age, self.setup.delegation.max_summary_chars);
         let said = TaskReport {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::listeners::Listener;
-use super::operations::{self, Done, Submission};
+use super::operations::{self, Done, Steering, Submission};
 use super::{Actor, Answerer, Given, Known, Loading, OpenWait};
 use crate::ids::{SessionId, TaskId};
 use crate::permission::Answer;
@@ -19,6 +19,9 @@ use crate::tasks::{
     About, Attachment, Caller, Details, NewTask, Started, Steered, TaskError, TaskName, TaskSaid,
     Wait, Waiting, Which, contract,
 };
+
+/// Why a task ended that was cancelled without a reason.
+const CANCELLED: &str = "it was cancelled";
 
 impl Actor {
     pub(super) fn request(&mut self, request: Request) {
@@ -40,13 +43,17 @@ impl Actor {
                 Err(why) => drop(reply.send(Err(why))),
                 Ok(targets) => {
                     let reason = reason.filter(|reason| !reason.trim().is_empty());
-                    let reason = reason.unwrap_or_else(|| "it was cancelled".to_owned());
+                    let reason = reason.unwrap_or_else(|| CANCELLED.to_owned());
                     let reason = self.setup.mask.hide(&reason).into_owned();
                     let tasks: Vec<TaskId> = targets.iter().map(|(_, task)| task.clone()).collect();
                     let ask = self.state.cancel(&tasks, &reason);
                     self.asks.insert(ask, Answerer::Cancel { targets, reply });
                 }
             },
+            Ask::CancelChild { child, reply } => {
+                let is_below = self.state.cancel_child(&session, &child, CANCELLED);
+                drop(reply.send(Ok(is_below)));
+            }
             Ask::List { state, reply } => drop(reply.send(Ok(self.rows(&session, state)))),
             Ask::Answer { task, answer, reply } => {
                 drop(reply.send(self.answer_question(&session, &task, answer)));
@@ -188,10 +195,11 @@ impl Actor {
             return drop(reply.send(Ok(steered)));
         }
         let masked = self.setup.mask.hide(text).into_owned();
+        let text = text.to_owned();
         let received = self.state.has_runner(&task).then(|| {
             let (reply, received) = oneshot::channel();
             // The runner hides from the engine what its child is told.
-            self.order(&task, RunnerOrder::Steer { text: text.to_owned(), reply });
+            self.order(&task, RunnerOrder::Steer { text, reply });
             self.state.roused(&task);
             received
         });
@@ -201,14 +209,24 @@ impl Actor {
                 Some(received) => received.await.ok(),
                 None => None,
             };
-            let receipt = match answer {
+            let result = match answer {
                 Some(answer) => answer,
                 // It has not begun, or ended meanwhile.
-                None => send(&*engine, task, masked).await,
+                None => send(&*engine, task.clone(), masked.clone()).await,
             };
-            drop(reply.send(receipt.map(|receipt| steered(&name, receipt, state))));
-            Done::Nothing
+            Done::Steered(Box::new(Steering { task, text: masked, result, name, state, reply }))
         });
+    }
+
+    /// What became of a message to a task: its session is told of one that was taken, and then who sent it.
+    pub(super) fn steered(&mut self, steering: Steering) {
+        let Steering { task, text, result, name, state, reply } = steering;
+        if let Ok(Receipt::Queued { .. } | Receipt::Delivered { .. }) = &result
+            && let Some(child) = self.state.child(&task).cloned()
+        {
+            self.say(&task.session, TaskSaid::Steered { child, text });
+        }
+        drop(reply.send(result.map(|receipt| steered(&name, receipt, state))));
     }
 
     fn wait(
@@ -251,7 +269,8 @@ impl Actor {
         }
         let tasks: Vec<TaskId> = targets.iter().map(|(_, task)| task.clone()).collect();
         let ask = self.state.resume(&tasks);
-        self.asks.insert(ask, Answerer::Resume { targets, reply });
+        let session = session.clone();
+        self.asks.insert(ask, Answerer::Resume { session, targets, reply });
     }
 
     fn answer_question(

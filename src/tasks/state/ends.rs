@@ -13,11 +13,12 @@ impl TasksState {
         if matches!(entry.phase, Phase::Final(_)) {
             return;
         }
+        let is_fresh = !entry.was_left;
         let phase = std::mem::replace(&mut entry.phase, Phase::Final(state));
         self.left(task, phase);
         self.end_below(task);
         let session = self.sessions.get_mut(&task.session);
-        if session.is_some_and(|session| session.tell(task.number)) {
+        if session.is_some_and(|session| session.tell(task.number, is_fresh)) {
             self.say(Effect::Report(task.clone()));
             self.is_unheard(task, parent_steps);
         }
@@ -94,6 +95,27 @@ impl TasksState {
         }
         self.fill();
         ask
+    }
+
+    /// Ends the task that `child` does, with all below it, unless nothing happens to it by itself any more.
+    /// Whether it is below the session `above`.
+    pub(in crate::tasks) fn cancel_child(
+        &mut self,
+        above: &SessionId,
+        child: &SessionId,
+        reason: &str,
+    ) -> bool {
+        let Some(task) = self.doers.get(child).cloned() else { return false };
+        let mut top = &task;
+        while top.session != *above {
+            let Some(doer) = self.doers.get(&top.session) else { return false };
+            top = doer;
+        }
+        if self.is_live(&task) {
+            // Nobody waits for its end.
+            let _ask = self.cancel(&[task], reason);
+        }
+        true
     }
 
     /// Ends all that is not interrupted, and then says so.

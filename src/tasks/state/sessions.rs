@@ -1,7 +1,7 @@
 //! Sessions that come and go, what each was told, what was found when the first came, and how what was
 //! interrupted goes on.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{AskId, Asked, Effect, Entry, Phase, TasksState};
 use crate::config::Resume;
@@ -15,14 +15,18 @@ pub(super) struct Session {
     is_attached: bool,
     /// Ends that it knows, or will.
     told: HashSet<u64>,
-    /// Those of them that are still to be said.
-    owed: HashSet<u64>,
+    /// Those of them that are still to be said, and whether they are news: the session was there.
+    owed: HashMap<u64, bool>,
 }
 
 impl Session {
     /// Whether it is to be told of this task's end now.
-    pub(super) fn tell(&mut self, number: u64) -> bool {
-        self.is_attached && self.told.insert(number) && self.owed.insert(number)
+    pub(super) fn tell(&mut self, number: u64, is_fresh: bool) -> bool {
+        let is_told = self.is_attached && self.told.insert(number);
+        if is_told {
+            self.owed.insert(number, is_fresh);
+        }
+        is_told
     }
 }
 
@@ -91,6 +95,7 @@ impl TasksState {
                 waited: BTreeSet::new(),
                 asked: Vec::new(),
                 unheard: Vec::new(),
+                was_left: false,
             };
             self.doers.insert(child, task.clone());
             self.tasks.insert(task.clone(), entry);
@@ -129,14 +134,14 @@ impl TasksState {
     ) {
         let told: HashSet<u64> = reported.iter().copied().collect();
         self.sessions
-            .insert(session.clone(), Session { is_attached: true, told, owed: HashSet::new() });
+            .insert(session.clone(), Session { is_attached: true, told, owed: HashMap::new() });
         let tasks: Vec<TaskId> = self.tasks_of(session).cloned().collect();
         let mut goes_on = Vec::new();
         for task in tasks {
             match self.tasks.get(&task).map(|entry| &entry.phase) {
                 Some(Phase::Final(_)) => {
                     let session = self.sessions.get_mut(session);
-                    if session.is_some_and(|session| session.tell(task.number)) {
+                    if session.is_some_and(|session| session.tell(task.number, false)) {
                         // The first request of its model may be on its way already.
                         self.is_unheard(&task, 0);
                         self.say(Effect::Report(task));
@@ -150,6 +155,9 @@ impl TasksState {
                     Interrupted::Stay => self.say(Effect::Card(task)),
                     Interrupted::GoOn => goes_on.push(task),
                     Interrupted::End => {
+                        if let Some(entry) = self.tasks.get_mut(&task) {
+                            entry.was_left = true;
+                        }
                         self.end_one(
                             &task,
                             "its process ended, and `delegation.resume` is `never`",
@@ -171,10 +179,11 @@ impl TasksState {
         self.fill();
     }
 
-    /// Whether the session of a task waits to be told of its end; then it is now, and never again.
-    pub(in crate::tasks) fn takes_report(&mut self, task: &TaskId) -> bool {
-        let session = self.sessions.get_mut(&task.session);
-        session.is_some_and(|session| session.is_attached && session.owed.remove(&task.number))
+    /// Where the session of a task waits to be told of its end, whether that is news to it. It is told now,
+    /// and never again.
+    pub(in crate::tasks) fn takes_report(&mut self, task: &TaskId) -> Option<bool> {
+        let session = self.sessions.get_mut(&task.session).filter(|session| session.is_attached)?;
+        session.owed.remove(&task.number)
     }
 
     /// A session goes, and its tasks go on. Whoever attaches is told of what ends until then.
@@ -197,6 +206,7 @@ impl TasksState {
         for task in &all {
             if let Some(entry) = self.tasks.get_mut(task) {
                 entry.phase = Phase::Resuming;
+                entry.was_left = false;
                 entry.asked.push(ask);
             }
             self.say(Effect::Resume(task.clone()));

@@ -7,7 +7,7 @@ use crate::tasks::{TaskError, TaskName};
 /// Room for tasks that are being recorded. It is handed back in one way or another.
 #[derive(Debug)]
 pub(in crate::tasks) struct Reservation {
-    session: SessionId,
+    pub(in crate::tasks) session: SessionId,
     prompt: MessageId,
     /// Of a task that is started here.
     pub(in crate::tasks) depth: u32,
@@ -94,6 +94,7 @@ impl TasksState {
                 waited: std::collections::BTreeSet::new(),
                 asked: Vec::new(),
                 unheard: Vec::new(),
+                was_left: false,
             };
             self.doers.insert(admitted.child, task.clone());
             self.tasks.insert(task.clone(), entry);

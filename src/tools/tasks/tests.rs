@@ -232,7 +232,7 @@ async fn what_is_refused_fails_the_call() {
     ];
     for told in [
         "error: there are no background tasks in this session; do the work yourself",
-        "error: the session is closed",
+        "error: the session is closed and takes no more of this; open it again, and ask there",
     ] {
         for (spec, input) in toolbox().specs().iter().zip(&inputs) {
             let ran = desk.run(&*toolbox().get(&spec.name).unwrap(), input).await;
@@ -284,11 +284,11 @@ async fn pictures_are_judged_and_looked_at() {
     text.push_str(&desk.told(&*tool, &json!({"goal": "a", "images": "in.png"})).await);
     expect![[r#"
         [("in.png", true)] "delegate"
-          error: the session is closed
+          error: the session is closed and takes no more of this; open it again, and ask there
         [("in.png", true), ("/outer/one.png", false), ("/outer/two.png", false)] "outside read /outer"
-          error: the session is closed
+          error: the session is closed and takes no more of this; open it again, and ask there
         [("/outer/b/three.png", false), ("/outer/one.png", false)] "outside read /outer\n/outer/b"
-          error: the session is closed
+          error: the session is closed and takes no more of this; open it again, and ask there
         [("in.png", true), ("text.png", true)] "delegate"
           error: the image `text.png` cannot be used: it is no picture (PNG, JPEG, GIF or WebP); name other files in `goal` or `context`
         [("large.gif", true)] "delegate"

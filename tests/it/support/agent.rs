@@ -145,7 +145,12 @@ impl Agent {
     pub fn initialize(&mut self, capabilities: &Value) -> Answer {
         let answer = self.call(
             "initialize",
-            &json!({ "protocolVersion": 1, "clientCapabilities": capabilities }),
+            &json!({
+                "protocolVersion": 1,
+                "clientCapabilities": capabilities,
+                // It shows what comes while no prompt is open.
+                "clientInfo": { "name": "talaria", "version": "1" },
+            }),
         );
         answer.result();
         answer

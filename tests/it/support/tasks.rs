@@ -2,6 +2,7 @@
 //! waited for first; and a model whose prompts and goals say what is to happen.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -111,6 +112,21 @@ pub(crate) const MODEL: &str = r#"
       say "You said ${prompt}."
 "#;
 
+/// Reports start no turn by themselves, so that each turn is one that a test asked for; but where a test's
+/// configuration speaks of it.
+fn leave_reports(home: &Home) {
+    let path = home.state().join("config.yaml");
+    let yaml = fs::read_to_string(&path).unwrap_or_default();
+    if yaml.contains("follow_up") {
+        return;
+    }
+    let yaml = match yaml.split_once("tasks:\n") {
+        Some((before, behind)) => format!("{before}tasks:\n  follow_up: off\n{behind}"),
+        None => format!("{yaml}\ntasks:\n  follow_up: off\n"),
+    };
+    fs::write(path, yaml).unwrap();
+}
+
 /// One session of an agent, and everything that came.
 pub(crate) struct Chat {
     pub(crate) agent: Agent,
@@ -138,6 +154,7 @@ impl Chat {
 
     /// A new session of this agent.
     pub(crate) fn of(mut agent: Agent, home: &Home) -> Self {
+        leave_reports(home);
         let session = agent.new_session(home);
         Self::on(agent, session, Vec::new())
     }
@@ -149,6 +166,7 @@ impl Chat {
 
     /// The same in this agent.
     pub(crate) fn load_in(mut agent: Agent, home: &Home, session: &str) -> Self {
+        leave_reports(home);
         let shown = super::stored::load(&mut agent, home, session).before;
         Self::on(agent, session.to_owned(), shown)
     }

@@ -1,5 +1,7 @@
 //! Sessions that come and go, processes that end, and what is told to whom.
 
+use tokio::task::JoinSet;
+
 use super::fixture::{Did, Home, Knows, limits, name, soon, start_in};
 use crate::config::{DelegationSection, Resume};
 use crate::event::CallStatus;
@@ -19,7 +21,8 @@ async fn a_session_that_comes_anew_is_told_of_what_it_missed() {
     children.sort_by(|one, other| one.goal.cmp(&other.goal));
     let (one, three, two) = (children.remove(0), children.remove(0), children.remove(0));
     one.completes("One.").await;
-    assert_eq!(house.report().await.task.number, 1);
+    let report = house.report().await;
+    assert_eq!((report.task.number, report.is_fresh), (1, true));
     house.tasks.detach().await;
     two.completes("Two.").await;
     house.is("t2", State::Completed).await;
@@ -32,9 +35,9 @@ async fn a_session_that_comes_anew_is_told_of_what_it_missed() {
     while cards.len() < 3 || reports.is_empty() || asked.is_empty() {
         match soon(house.said.recv()).await.unwrap() {
             TaskSaid::Card(TaskCard { card, .. }) => {
-                cards.push((card.id.to_string(), card.status.unwrap()))
+                cards.push((card.id.to_string(), card.status.unwrap()));
             }
-            TaskSaid::Report(report) => reports.push(report.task.number),
+            TaskSaid::Report(report) => reports.push((report.task.number, report.is_fresh)),
             TaskSaid::Ask(question) => asked.push(question.id().to_string()),
             other @ (TaskSaid::Withdraw(_)
             | TaskSaid::Answer { .. }
@@ -49,7 +52,7 @@ async fn a_session_that_comes_anew_is_told_of_what_it_missed() {
         ("task-t3".to_owned(), CallStatus::InProgress),
     ];
     assert_eq!(cards, expected);
-    assert_eq!((reports, asked), (vec![2], vec!["task-t3/c1".to_owned()]));
+    assert_eq!((reports, asked), (vec![(2, false)], vec!["task-t3/c1".to_owned()]));
 }
 
 #[tokio::test]
@@ -95,9 +98,9 @@ async fn what_a_process_left_is_found_and_goes_on() {
     while cards.len() < 4 || reports.is_empty() {
         match soon(house.said.recv()).await.unwrap() {
             TaskSaid::Card(TaskCard { card, .. }) => {
-                cards.push((card.id.to_string(), card.status.unwrap()))
+                cards.push((card.id.to_string(), card.status.unwrap()));
             }
-            TaskSaid::Report(report) => reports.push(report.task.number),
+            TaskSaid::Report(report) => reports.push((report.task.number, report.is_fresh)),
             other @ (TaskSaid::Ask(_)
             | TaskSaid::Withdraw(_)
             | TaskSaid::Answer { .. }
@@ -108,7 +111,7 @@ async fn what_a_process_left_is_found_and_goes_on() {
     cards.sort_by(|one, other| one.0.cmp(&other.0));
     let status = |number: usize| cards[number].1;
     assert_eq!((status(0), status(1)), (CallStatus::Completed, CallStatus::Failed));
-    assert_eq!((status(2), reports), (CallStatus::Failed, vec![1]));
+    assert_eq!((status(2), reports), (CallStatus::Failed, vec![(1, false)]));
     let four = house.born().await;
     assert_eq!((four.goal.as_str(), &four.begin), ("four", &Begin::Fresh));
     let checked = house.tasks.check(&name("t2"), 0).await.unwrap();
@@ -127,7 +130,8 @@ async fn what_a_process_left_is_found_and_goes_on() {
     two.is_prompted().await;
     two.replies("Two.", 1).await;
     two.ends_turn().await;
-    assert_eq!(house.report().await.task.number, 2);
+    let report = house.report().await;
+    assert_eq!((report.task.number, report.is_fresh), (2, true));
     let cancelled = soon(house.tasks.cancel(Which::One(name("t3")), None)).await.unwrap();
     assert_eq!(cancelled[0].state, State::Cancelled);
 }
@@ -145,7 +149,8 @@ async fn interrupted_tasks_go_on_or_end_as_it_is_configured() {
         house.attach(Knows::Reports(&[]), &["task-t1"]).await;
         house.is("t1", expected).await;
         if resume == Resume::Never {
-            assert_eq!(house.report().await.state, State::Cancelled);
+            let report = house.report().await;
+            assert_eq!((report.state, report.is_fresh), (State::Cancelled, false));
         } else {
             assert_eq!(house.born().await.begin, Begin::Resume);
         }
@@ -158,9 +163,10 @@ async fn a_session_that_does_not_read_delays_nobody() {
     let mut house = home.house(limits(20, 1));
     let (attachment, mut said) = house.attachment(Knows::New, &[], 1);
     house.tasks.attach(attachment).await;
-    let goals: Vec<String> = (1..=20).map(|number| number.to_string()).collect();
-    let goals: Vec<&str> = goals.iter().map(String::as_str).collect();
-    house.start(&goals).await;
+    let goals: [usize; 20] = std::array::from_fn(|index| index + 1);
+    let mut starts = JoinSet::new();
+    let (tasks, goals) = (house.tasks.clone(), goals.map(|goal| goal.to_string()));
+    starts.spawn(async move { start_in(&tasks, &goals.each_ref().map(String::as_str)).await });
     for _ in 0..20 {
         house.born().await.completes("Done.").await;
     }
@@ -172,7 +178,7 @@ async fn a_session_that_does_not_read_delays_nobody() {
         match soon(said.recv()).await.unwrap() {
             TaskSaid::Report(report) => reports.push(report.task.number),
             TaskSaid::Card(TaskCard { card, .. }) if card.status == Some(CallStatus::Completed) => {
-                shown += 1
+                shown += 1;
             }
             TaskSaid::Card(_) => {}
             other @ (TaskSaid::Ask(_)
@@ -182,6 +188,7 @@ async fn a_session_that_does_not_read_delays_nobody() {
             | TaskSaid::Steered { .. }) => panic!("{other:?}"),
         }
     }
+    assert_eq!(soon(starts.join_next()).await.unwrap().unwrap().unwrap().len(), 20);
     reports.sort_unstable();
     assert_eq!(reports, (1..=20).collect::<Vec<u64>>());
 }

@@ -178,7 +178,7 @@ impl World {
                 self.questions.retain(|question| *question != (task.clone(), call.clone()));
             }
             Effect::Report(task) => {
-                assert!(self.state.takes_report(&task));
+                assert!(self.state.takes_report(&task).is_some());
                 let listens = self.sessions.get_mut(&task.session).expect("it attached");
                 assert!(listens.is_attached, "{task:?} reported to nobody");
                 assert!(listens.told.insert(task.number), "{task:?} was reported twice");

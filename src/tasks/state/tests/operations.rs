@@ -302,7 +302,7 @@ fn limits_are_named() {
         > start root 0
           refused: no tasks are given; give a `goal` or at least one entry in `tasks`
         > start t9 1
-          refused: the session is closed
+          refused: the session is closed and takes no more of this; open it again, and ask there
     "#]],
     );
 }

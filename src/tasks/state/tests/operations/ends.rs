@@ -112,7 +112,7 @@ fn a_close_ends_all_and_an_end_of_the_process_stops_all() {
           report t1
           closed
         > start root 1
-          refused: the session is closed
+          refused: the session is closed and takes no more of this; open it again, and ask there
     "#]],
     );
     check(
