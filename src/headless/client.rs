@@ -14,7 +14,7 @@ use super::policy::Policy;
 use super::seen::{RequestId, RpcError, Seen};
 use crate::permission::Answer;
 use crate::viewer::Late;
-use profile::{Foreign, Profile, ShowsLate};
+use profile::{Foreign, Profile, Rule, ShowsLate};
 use screen::{DialogState, Screen};
 
 /// What the client does by itself.
@@ -143,7 +143,7 @@ impl Client {
     pub(crate) fn stops(&mut self, session: &str) -> bool {
         let profile = self.profile;
         let Some(screen) = self.screen_mut(session) else { return false };
-        if !screen.is_busy() && !profile.rules.stops_idle {
+        if !screen.is_busy() && !profile.has(Rule::StopsIdle) {
             return false;
         }
         screen.stopped(profile);
@@ -204,7 +204,7 @@ impl Client {
             .map(|request| Reaction::Answer { request, answer: Answer::Unanswered })
             .collect();
         let kind = screen::text(update, "sessionUpdate");
-        if profile.rules.complains_of.contains(&kind) {
+        if profile.complains_of(kind) {
             reactions.push(Reaction::Complain(format!("unknown update `{kind}`")));
         }
         reactions
@@ -260,7 +260,7 @@ impl Client {
         screen.prompt_ended(profile, result);
         let is_free = !screen.is_busy();
         let mut reactions = Vec::new();
-        if profile.rules.polls_list {
+        if profile.has(Rule::PollsList) {
             reactions.push(Reaction::Poll);
         }
         let next = self.typed.iter().position(|typed| is_free && typed.session == session);

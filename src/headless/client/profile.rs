@@ -26,7 +26,7 @@ pub struct Profile {
     pub(crate) foreign: Foreign,
     /// What the user's sending does while a prompt is open.
     pub(crate) sends: WhileBusy,
-    pub(crate) rules: Rules,
+    rules: &'static [Rule],
 }
 
 /// What becomes of what comes while no prompt is open, on the screen.
@@ -66,37 +66,26 @@ pub(crate) enum WhileBusy {
     Waits,
 }
 
-/// Rules that a client has or has not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Rules {
+/// Something that a client does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rule {
     /// Stop marks every call that is not over as cancelled, of whatever turn.
-    pub(crate) stop_marks_calls: bool,
+    StopMarksCalls,
     /// Stop sends something also with no prompt open.
-    pub(crate) stops_idle: bool,
+    StopsIdle,
     /// A status for a call with an open dialog closes the dialog, unanswered.
-    pub(crate) status_closes_dialog: bool,
+    StatusClosesDialog,
     /// A change of an unknown call is shown as a failed call "Tool call not found", else as a call of its own.
-    pub(crate) misses_unknown_calls: bool,
+    MissesUnknownCalls,
     /// `refusal` takes the user's message and all behind it away.
-    pub(crate) refusal_removes: bool,
+    RefusalRemoves,
     /// A slash command that the agent did not list is not sent.
-    pub(crate) only_listed_commands: bool,
+    OnlyListedCommands,
     /// `session/list` goes before and behind each prompt.
-    pub(crate) polls_list: bool,
-    /// Kinds of updates that it answers with an error.
-    pub(crate) complains_of: &'static [&'static str],
+    PollsList,
+    /// This kind of update is answered with an error.
+    ComplainsOf(&'static str),
 }
-
-const NO_RULES: Rules = Rules {
-    stop_marks_calls: false,
-    stops_idle: false,
-    status_closes_dialog: false,
-    misses_unknown_calls: false,
-    refusal_removes: false,
-    only_listed_commands: false,
-    polls_list: false,
-    complains_of: &[],
-};
 
 /// All of them; ours is the first.
 pub static PROFILES: [Profile; 7] = [
@@ -110,7 +99,7 @@ pub static PROFILES: [Profile; 7] = [
         joins: Joins::Message,
         foreign: Foreign::Merged,
         sends: WhileBusy::Prompts,
-        rules: Rules { stops_idle: true, ..NO_RULES },
+        rules: &[Rule::StopsIdle],
     },
     // Read in its source, autumn of 2026: `agent_servers/src/acp.rs` and `acp_thread/src/acp_thread.rs`.
     Profile {
@@ -131,14 +120,13 @@ pub static PROFILES: [Profile; 7] = [
         joins: Joins::Message,
         foreign: Foreign::Dropped,
         sends: WhileBusy::Cancels,
-        rules: Rules {
-            stop_marks_calls: true,
-            status_closes_dialog: true,
-            misses_unknown_calls: true,
-            refusal_removes: true,
-            only_listed_commands: true,
-            ..NO_RULES
-        },
+        rules: &[
+            Rule::StopMarksCalls,
+            Rule::StatusClosesDialog,
+            Rule::MissesUnknownCalls,
+            Rule::RefusalRemoves,
+            Rule::OnlyListedCommands,
+        ],
     },
     // Toad 0.6.20, seen in tmux.
     Profile {
@@ -150,7 +138,10 @@ pub static PROFILES: [Profile; 7] = [
         joins: Joins::Message,
         foreign: Foreign::Merged,
         sends: WhileBusy::Prompts,
-        rules: Rules { complains_of: &["session_info_update", "config_option_update"], ..NO_RULES },
+        rules: &[
+            Rule::ComplainsOf("session_info_update"),
+            Rule::ComplainsOf("config_option_update"),
+        ],
     },
     // agent-shell 0.74.3 in Emacs, seen. What it does with a second message was not seen: taken to wait.
     Profile {
@@ -162,7 +153,7 @@ pub static PROFILES: [Profile; 7] = [
         joins: Joins::Message,
         foreign: Foreign::Merged,
         sends: WhileBusy::Waits,
-        rules: Rules { polls_list: true, ..NO_RULES },
+        rules: &[Rule::PollsList],
     },
     // VS Code with vscode-acp 0.2.0, seen. A second message: taken to wait.
     Profile {
@@ -174,7 +165,7 @@ pub static PROFILES: [Profile; 7] = [
         joins: Joins::Turn,
         foreign: Foreign::Dropped,
         sends: WhileBusy::Waits,
-        rules: NO_RULES,
+        rules: &[],
     },
     // CodeCompanion v19 in Neovim, seen.
     Profile {
@@ -186,7 +177,7 @@ pub static PROFILES: [Profile; 7] = [
         joins: Joins::Message,
         foreign: Foreign::Dropped,
         sends: WhileBusy::Waits,
-        rules: NO_RULES,
+        rules: &[],
     },
     // Nobody in particular: what an agent has to count on where it knows nothing. It says no name, advertises
     // nothing, has no lock on its input, and shows what comes of any session while its prompt is open.
@@ -199,7 +190,7 @@ pub static PROFILES: [Profile; 7] = [
         joins: Joins::Message,
         foreign: Foreign::Merged,
         sends: WhileBusy::Prompts,
-        rules: Rules { stops_idle: true, ..NO_RULES },
+        rules: &[Rule::StopsIdle],
     },
 ];
 
@@ -230,6 +221,15 @@ impl Profile {
             fields.insert("clientInfo".to_owned(), json!({"name": name, "version": version}));
         }
         introduction
+    }
+
+    pub(crate) fn has(&self, rule: Rule) -> bool {
+        self.rules.contains(&rule)
+    }
+
+    /// Whether it answers updates of that kind with an error.
+    pub(crate) fn complains_of(&self, update: &str) -> bool {
+        self.rules.iter().any(|rule| matches!(rule, Rule::ComplainsOf(kind) if *kind == update))
     }
 
     /// Whether it shows, and answers, what comes while no prompt is open.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::profile::{Joins, Profile, ShowsLate};
+use super::profile::{Joins, Profile, Rule, ShowsLate};
 use crate::headless::seen::RpcError;
 use crate::permission::Answer;
 
@@ -211,18 +211,18 @@ impl Screen {
         let is_new = text(update, "sessionUpdate") == "tool_call";
         if self.call(id).is_none() {
             let mut call = Call { id: id.to_owned(), is_late, ..Call::default() };
-            if !is_new && profile.rules.misses_unknown_calls {
-                call.title = "Tool call not found".to_owned();
-                call.status = "failed".to_owned();
+            if !is_new && profile.has(Rule::MissesUnknownCalls) {
+                "Tool call not found".clone_into(&mut call.title);
+                "failed".clone_into(&mut call.status);
                 self.entries.push(Entry::Call(call));
                 return Vec::new();
             }
-            call.status = "pending".to_owned();
+            "pending".clone_into(&mut call.status);
             self.entries.push(Entry::Call(call));
         }
         let Some(call) = self.call(id) else { return Vec::new() };
         call.fill(update);
-        let closes = profile.rules.status_closes_dialog && update.get("status").is_some();
+        let closes = profile.has(Rule::StatusClosesDialog) && update.get("status").is_some();
         let open = call.dialog.as_mut().filter(|dialog| closes && dialog.is_open());
         open.into_iter()
             .map(|dialog| {
@@ -279,14 +279,14 @@ impl Screen {
         for dialog in self.dialogs().filter(|dialog| dialog.is_open()) {
             dialog.state = DialogState::Answered(Answer::Unanswered);
         }
-        if !profile.rules.stop_marks_calls {
+        if !profile.has(Rule::StopMarksCalls) {
             return;
         }
         for entry in &mut self.entries {
             if let Entry::Call(call) = entry
                 && matches!(call.status.as_str(), "pending" | "in_progress")
             {
-                call.status = CANCELED.to_owned();
+                CANCELED.clone_into(&mut call.status);
             }
         }
     }
@@ -297,7 +297,7 @@ impl Screen {
         self.bubble = None;
         match result.as_ref().map(|result| text(result, "stopReason")) {
             Ok("end_turn") => {}
-            Ok("refusal") if profile.rules.refusal_removes => {
+            Ok("refusal") if profile.has(Rule::RefusalRemoves) => {
                 let users = |entry: &Entry| matches!(entry, Entry::Message(message) if message.author == Author::User);
                 let last = self.entries.iter().rposition(users);
                 self.entries.truncate(last.unwrap_or(self.entries.len()));

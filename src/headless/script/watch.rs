@@ -13,7 +13,7 @@ use super::player::{Compares, Player};
 use super::snapshot::Shot;
 use super::syntax::{QUIET, Statement};
 use super::transcript::{Met, Shown};
-use crate::headless::client::profile::WhileBusy;
+use crate::headless::client::profile::{Rule, WhileBusy};
 use crate::headless::client::{Reaction, Typed};
 use crate::headless::seen::Seen;
 
@@ -73,7 +73,7 @@ impl Player<'_> {
     }
 
     pub(super) fn send_prompt(&mut self, line: usize, typed: Typed) -> Result<(), Failure> {
-        if self.client.profile().rules.polls_list {
+        if self.client.profile().has(Rule::PollsList) {
             self.poll(line)?;
         }
         let params = json!({"sessionId": typed.session, "prompt": typed.content});
@@ -88,7 +88,7 @@ impl Player<'_> {
     /// The user sends, and the client does what it does then.
     pub(super) async fn user_sends(&mut self, line: usize, typed: Typed) -> Result<(), Failure> {
         let profile = self.client.profile();
-        if profile.rules.only_listed_commands && !self.is_listed(line, &typed).await? {
+        if profile.has(Rule::OnlyListedCommands) && !self.is_listed(line, &typed).await? {
             self.client.refuses(&typed.session, &typed.content);
             return Ok(());
         }
