@@ -10,6 +10,7 @@ mod flow;
 mod handle;
 mod ledger;
 mod outbox;
+mod patience;
 mod questions;
 mod opening;
 pub mod reading;
@@ -29,7 +30,7 @@ use crate::permission::Mode;
 use crate::transcript::{End, Text, Usage};
 
 pub use actor::start;
-pub use child::{Children, LiveSettings, Parent};
+pub use child::{ChildStream, ChildStreams, Children, LiveSettings, Parent};
 pub use handle::{Inbox, SessionHandle, handle};
 pub use opening::{Inherited, Opening};
 

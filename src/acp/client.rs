@@ -1,5 +1,8 @@
 //! The editor's files and terminals as the tools' host, with the machine's own behind it: an editor is
-//! asked for what it offers, and only for paths in the session's roots.
+//! asked for what it offers, and only for paths in the session's roots. What tasks have of it is in `files`.
+
+mod files;
+mod reach;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,23 +15,29 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::files::TaskHost;
+pub(super) use self::reach::Reach;
 use super::inbound::Features;
-use crate::ids::TerminalId;
+use crate::ids::{SessionId, TerminalId};
 use crate::tools::host::{Command, Ended, Finished, Host, HostError, Omitted, Watch};
 use crate::tools::local::Local;
 use crate::tools::roots::Roots;
+use crate::viewer::Viewer;
 
 /// How long a killed terminal may take to say its exit status.
 const AFTER_KILL: Duration = Duration::from_secs(1);
-/// How long a cancelled call waits for the terminal that it asked for, so that an editor which answers
-/// at once has it back before the prompt ends.
+/// How long a request that was taken back is waited for: an editor which answers at once has its terminal back
+/// before the prompt ends, and says whether it wrote a file.
 const AFTER_CANCEL: Duration = Duration::from_millis(100);
 
 /// Files and terminals of a session whose editor offers some of them.
+#[derive(Clone)]
 pub(super) struct EditorHost {
     pub(super) session: acp::SessionId,
     pub(super) connection: ConnectionTo<Client>,
     pub(super) features: Features,
+    pub(super) viewer: Viewer,
+    pub(super) reach: Reach,
     pub(super) roots: Arc<Roots>,
     pub(super) local: Local,
     /// The connection's tasks, and when they end.
@@ -38,8 +47,12 @@ pub(super) struct EditorHost {
 
 impl Host for EditorHost {
     fn read_text<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, Result<String, HostError>> {
-        if !self.features.read || !self.roots.contain(path) {
+        if !self.reads(path) {
             return self.local.read_text(path);
+        }
+        if !self.reach.is_open() {
+            // A turn that no user asked for: nobody would see that it waits.
+            return Box::pin(self.read_in_time(path));
         }
         Box::pin(async move {
             let request = acp::ReadTextFileRequest::new(self.session.clone(), path);
@@ -60,8 +73,11 @@ impl Host for EditorHost {
         path: &'a Path,
         text: &'a str,
     ) -> BoxFuture<'a, Result<(), HostError>> {
-        if !self.features.write || !self.roots.contain(path) {
+        if !self.writes(path) {
             return self.local.write_text(path, text);
+        }
+        if !self.reach.is_open() {
+            return Box::pin(self.write_in_time(path, text));
         }
         Box::pin(async move {
             let request = acp::WriteTextFileRequest::new(self.session.clone(), path, text);
@@ -81,9 +97,23 @@ impl Host for EditorHost {
         }
         Box::pin(self.run_in_editor(command, watch))
     }
+
+    fn of_task(&self, child: &SessionId) -> Arc<dyn Host> {
+        Arc::new(TaskHost::new(self, child))
+    }
 }
 
 impl EditorHost {
+    /// Whether the editor has this file to be read.
+    fn reads(&self, path: &Path) -> bool {
+        self.features.read && self.roots.contain(path)
+    }
+
+    /// Whether the editor has this file to be written.
+    fn writes(&self, path: &Path) -> bool {
+        self.features.write && self.roots.contain(path)
+    }
+
     async fn run_in_editor(
         &self,
         command: Command,

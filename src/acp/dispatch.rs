@@ -12,7 +12,8 @@ use tokio_util::task::TaskTracker;
 use super::Services;
 use super::handler::{Answering, Table};
 use super::inbound::{
-    self, Features, error_of, invalid, not_initialized, parse, unknown_method, unknown_session,
+    self, Features, error_of, error_of_child, invalid, not_initialized, parse, unknown_method,
+    unknown_session,
 };
 use super::profiles;
 use super::project::v1;
@@ -21,6 +22,7 @@ use super::transport::Wire;
 use crate::config;
 use crate::event::Settings;
 use crate::fault::{Fault, Kind};
+use crate::ids::SessionId;
 use crate::model::catalog;
 use crate::model::provider::HttpClient;
 use crate::permission::Mode;
@@ -150,6 +152,10 @@ impl Server {
     }
 
     fn unknown(&self, id: &acp::SessionId) -> Error {
+        let child = SessionId::new(id.0.clone());
+        if self.sessions.has_child(&child) {
+            return error_of_child(&child);
+        }
         unknown_session(id, self.services.store.is_on())
     }
 
@@ -157,9 +163,10 @@ impl Server {
         let checked = parse::<acp::PromptRequest>("session/prompt", params).and_then(|request| {
             let session = self.session(&request.session_id)?;
             self.signed_in()?;
-            Ok((session, inbound::content(request.prompt)?))
+            let reach = self.sessions.reach(&request.session_id.0);
+            Ok((session, reach, inbound::content(request.prompt)?))
         });
-        let ((session, failure), content) = match checked {
+        let ((session, failure), reach, content) = match checked {
             Ok(checked) => checked,
             Err(error) => return answering.error(error),
         };
@@ -168,7 +175,7 @@ impl Server {
         let done = answered.clone().drop_guard();
         let waiter = PromptWaiter {
             reply: Box::new(move |answer| reply_prompt(answering, &failure, answer)),
-            open: Box::new((done, self.wire.open_prompt())),
+            open: Box::new((done, self.wire.open_prompt(), reach.open_prompt())),
         };
         let id = session.prompt(content, waiter);
         self.tasks.spawn(async move {
@@ -286,6 +293,11 @@ impl Table for Server {
                 return tracing::warn!("a cancel could not be read");
             };
             self.sessions.cancel(&cancel.session_id.0);
+            let child = SessionId::new(cancel.session_id.0);
+            if let Some(tasks) = self.sessions.owner_of(&child) {
+                // Its own stream tells when it has stopped.
+                self.tasks.spawn(async move { tasks.cancel_child(&child).await });
+            }
         } else {
             tracing::debug!(method, "a notification is not known");
         }

@@ -8,10 +8,11 @@ use agent_client_protocol::{Client, ConnectionTo, Error, RequestCancellationHand
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use super::children::KnownChildren;
 use super::project::v1;
 use super::transport::Wire;
-use crate::event::{Event, Question};
-use crate::ids::CallId;
+use crate::event::{CallUpdate, Event, FollowUpMark, OfChild, Question, Subagent};
+use crate::ids::{CallId, SessionId};
 use crate::permission::Answer;
 use crate::session::{Outgoing, Outlet, SessionHandle};
 
@@ -21,6 +22,44 @@ pub(super) struct Updates {
     pub(super) id: acp::SessionId,
     pub(super) connection: ConnectionTo<Client>,
     pub(super) wire: Wire,
+    /// Those of the root session.
+    pub(super) children: KnownChildren,
+}
+
+/// A turn that no prompt asked for: all that is said while it runs says so. No client shows a busy mark for
+/// it, and one that knows Talaria can.
+#[derive(Debug, Default)]
+pub(super) enum FollowUp {
+    #[default]
+    No,
+    Runs(FollowUpMark),
+    /// The next words are the last of it.
+    Ends(FollowUpMark),
+}
+
+impl FollowUp {
+    /// What an event is marked with.
+    fn marks(&mut self, event: &Event) -> Option<acp::Meta> {
+        match (std::mem::take(self), event) {
+            (_, Event::FollowUp(Some(mark))) => *self = Self::Runs(mark.clone()),
+            (Self::Runs(mark), Event::FollowUp(None)) => *self = Self::Ends(mark),
+            (Self::Runs(mark), _) => {
+                let meta = v1::follow_up(&mark, false);
+                *self = Self::Runs(mark);
+                return Some(meta);
+            }
+            (Self::Ends(mark), Event::Said { .. }) => return Some(v1::follow_up(&mark, true)),
+            (other, _) => *self = other,
+        }
+        None
+    }
+}
+
+/// What follows from an event that was written.
+pub(super) struct Written {
+    pub(super) updates: usize,
+    is_heard: bool,
+    announced: Option<Subagent>,
 }
 
 /// The way from one session to the client.
@@ -29,6 +68,7 @@ pub(super) struct Flow {
     pub(super) session: SessionHandle,
     pub(super) tasks: TaskTracker,
     pub(super) questions: Questions,
+    pub(super) follow_up: FollowUp,
     /// Dropped when the session has ended, behind its last word.
     pub(super) _over: DropGuard,
 }
@@ -60,7 +100,10 @@ impl Outlet for Flow {
 
     fn say(&mut self, outgoing: Outgoing) -> bool {
         match outgoing {
-            Outgoing::Event(event) => return self.updates.send(event),
+            Outgoing::Event(event) => {
+                let meta = self.follow_up.marks(&event);
+                return self.updates.send(event, meta.as_ref());
+            }
             Outgoing::Answered { reply, answer } => reply(answer),
             Outgoing::Set { reply, answer } => reply(answer),
             Outgoing::Titled { reply, answer } => reply(answer),
@@ -95,14 +138,54 @@ impl Updates {
         self.wire.permit_update().await
     }
 
+    /// Those of a session that does a task of this one.
+    pub(super) fn of(&self, child: &SessionId) -> Self {
+        Self { id: acp::SessionId::new(child.as_str()), ..self.clone() }
+    }
+
     /// Sends the updates of an event, for which one permit was taken; false when nobody reads any more.
-    pub(super) fn send(&self, event: Event) -> bool {
-        let updates = v1::updates(event);
-        self.wire.took_permits(updates.len());
-        updates.into_iter().all(|update| {
-            let notification = acp::SessionNotification::new(self.id.clone(), update);
-            self.connection.send_notification(notification).is_ok()
-        })
+    pub(super) fn send(&self, event: Event, meta: Option<&acp::Meta>) -> bool {
+        let written = self.write(event, meta);
+        self.wire.took_permits(written.updates);
+        self.follow(written)
+    }
+
+    /// Hands the updates of an event over, whatever room there is.
+    pub(super) fn write(&self, event: Event, meta: Option<&acp::Meta>) -> Written {
+        let announced =
+            if let Event::Subagent(subagent) = &event { Some(subagent.clone()) } else { None };
+        // No message names a child that the client does not know of.
+        let names_unknown =
+            matches!(&event, Event::Between(between) if !self.children.has(&between.child));
+        let notifications =
+            if names_unknown { Vec::new() } else { v1::notifications(&self.id, event) };
+        let updates = notifications.len();
+        let is_heard = notifications.into_iter().all(|notification| {
+            self.connection.send_notification(notification.meta(meta.cloned())).is_ok()
+        });
+        Written { updates, is_heard, announced }
+    }
+
+    /// Says to the children what follows from it; false when nobody reads any more.
+    pub(super) fn follow(&self, written: Written) -> bool {
+        let session = SessionId::new(self.id.0.clone());
+        match written.announced {
+            Some(subagent) => self.children.announced(&session, subagent),
+            None => self.children.spoke(&session),
+        }
+        written.is_heard
+    }
+
+    /// Answers the opening of the session, and says which children go on in it before they say more: a client
+    /// that shows a session anew asks for nothing of what it knew before.
+    pub(super) fn open(&self, answer: impl FnOnce()) {
+        self.children.in_silence(|living| {
+            answer();
+            for (parent, child) in living {
+                let updates = self.of(&parent).write(Event::Subagent(child), None).updates;
+                self.wire.took_room(updates);
+            }
+        });
     }
 }
 
@@ -112,11 +195,16 @@ impl Flow {
         let withdrawn = CancellationToken::new();
         let call = question.id().clone();
         let choices = v1::choices(&question.grant);
-        let request = acp::RequestPermissionRequest::new(
-            self.updates.id.clone(),
-            v1::call_patch(question.call),
-            choices,
-        );
+        let request = match question.of {
+            Some(of) if self.updates.children.has(&of.child) => {
+                let call = v1::call_patch(own_call(question.call, &of));
+                acp::RequestPermissionRequest::new(of.child.as_str().to_owned(), call, choices)
+            }
+            Some(_) | None => {
+                let call = v1::call_patch(question.call);
+                acp::RequestPermissionRequest::new(self.updates.id.clone(), call, choices)
+            }
+        };
         let sent = self.updates.connection.send_request(request);
         let request = sent.cancellation_handle();
         let session = self.session.clone();
@@ -134,6 +222,16 @@ impl Flow {
         });
         Asked { request, withdrawn }
     }
+}
+
+/// A call of a task as it is in the session that does it: without what says whose it is, which is what
+/// `tasks::card::asked_title` puts before its title.
+fn own_call(call: CallUpdate, of: &OfChild) -> CallUpdate {
+    let title = call.title.map(|title| match title.split_once("` · ") {
+        Some((_, own)) => own.to_owned(),
+        None => title,
+    });
+    CallUpdate { id: of.call.clone(), title, task: None, ..call }
 }
 
 /// Only an offered option that was selected is an answer; everything else permits nothing.

@@ -13,8 +13,9 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::children;
 use super::client::EditorHost;
-use super::flow::{Flow, Questions, Updates};
+use super::flow::{Flow, FollowUp, Questions, Updates};
 use super::handler::Answering;
 use super::inbound::{
     Features, error_of, error_of_child, error_of_store, invalid, unknown_session,
@@ -113,13 +114,15 @@ pub(super) async fn open(to_open: ToOpen, place: Place, answering: Answering) {
         tasks::start(inbox, setup, &place.tasks, place.stop.child_token());
         to_open.turnstile.tasks.keep(handle);
     }
-    answer(&to_open, &opening.settings, &notes, answering);
+    let updates = updates(&to_open, &place);
+    updates.open(|| answer(&to_open, &opening.settings, &notes, answering));
     let session = to_open.session.clone();
     let flow = Flow {
-        updates: updates(&to_open, &place),
+        updates,
         session: to_open.session,
         tasks: place.tasks.clone(),
         questions: Questions::default(),
+        follow_up: FollowUp::default(),
         _over: to_open.turnstile.over,
     };
     session::start(opening, to_open.inbox, flow, &place.tasks, place.stop.child_token());
@@ -269,6 +272,7 @@ async fn make(to_open: &ToOpen, place: &Place) -> Result<Made, Error> {
         version: place.services.version,
         tasks: place.tasks.clone(),
         settings: to_open.turnstile.tasks.settings(),
+        streams: place.viewer.subagents.then(|| children::streams(updates(to_open, place))),
     });
     let mut opening = opening(to_open, place, prepared, handle);
     opening.parent = parent;
@@ -393,6 +397,7 @@ fn updates(to_open: &ToOpen, place: &Place) -> Updates {
         id: acp::SessionId::new(to_open.id.as_str()),
         connection: place.connection.clone(),
         wire: place.wire.clone(),
+        children: to_open.turnstile.tasks.children(),
     }
 }
 
@@ -455,6 +460,8 @@ fn opening(
         session: acp::SessionId::new(to_open.id.as_str()),
         connection: place.connection.clone(),
         features: place.features,
+        viewer: place.viewer,
+        reach: to_open.turnstile.tasks.reach(),
         roots: roots.clone(),
         local: Local::new(),
         tasks: place.tasks.clone(),

@@ -45,7 +45,7 @@ impl reading::Audience for Audience<'_> {
     async fn show(&self, events: Vec<Event>) -> Result<(), Broken> {
         let Self::Client(updates, _) = self else { return Ok(()) };
         for event in events {
-            if !(updates.ready().await && updates.send(event)) {
+            if !(updates.ready().await && updates.send(event, None)) {
                 return Err(Broken::ClientGone);
             }
         }

@@ -9,8 +9,11 @@ use agent_client_protocol::Error;
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::children::KnownChildren;
+use super::client::Reach;
 use super::inbound::error_of;
 use crate::fault::Fault;
+use crate::ids::SessionId;
 use crate::session::{LiveSettings, Reply, SessionHandle};
 use crate::tasks::TasksHandle;
 
@@ -57,22 +60,36 @@ impl OpeningFailure {
     }
 }
 
-/// The tasks of a session: they go on where it is opened anew, and follow its settings.
+/// The tasks of a session: they go on where it is opened anew, follow its settings and ask its editor. What
+/// the client knows of their sessions is kept, too.
 #[derive(Clone, Default)]
-pub(super) struct KeptTasks(Arc<watch::Sender<Option<TasksHandle>>>, LiveSettings);
+pub(super) struct KeptTasks {
+    tasks: Arc<watch::Sender<Option<TasksHandle>>>,
+    settings: LiveSettings,
+    reach: Reach,
+    children: KnownChildren,
+}
 
 impl KeptTasks {
     /// Those that go on, if there are any.
     pub(super) fn get(&self) -> Option<TasksHandle> {
-        self.0.borrow().clone().filter(TasksHandle::is_open)
+        self.tasks.borrow().clone().filter(TasksHandle::is_open)
     }
 
     pub(super) fn keep(&self, tasks: TasksHandle) {
-        self.0.send_replace(Some(tasks));
+        self.tasks.send_replace(Some(tasks));
     }
 
     pub(super) fn settings(&self) -> LiveSettings {
-        self.1.clone()
+        self.settings.clone()
+    }
+
+    pub(super) fn reach(&self) -> Reach {
+        self.reach.clone()
+    }
+
+    pub(super) fn children(&self) -> KnownChildren {
+        self.children.clone()
     }
 }
 
@@ -212,6 +229,12 @@ impl Sessions {
         Some((open.session.clone(), open.failure.clone()))
     }
 
+    /// Where it is noted that prompts of this session are open.
+    pub(super) fn reach(&self, id: &str) -> Reach {
+        let open = self.0.get(id).and_then(|slot| slot.open.last());
+        open.map(|open| open.tasks.reach()).unwrap_or_default()
+    }
+
     /// Makes `session` the open one of this id, unless that fails.
     pub(super) fn open(
         &mut self,
@@ -277,6 +300,18 @@ impl Sessions {
         }
     }
 
+    /// The tasks among which is the one that this session does, where the client may cancel it.
+    pub(super) fn owner_of(&self, child: &SessionId) -> Option<TasksHandle> {
+        let kept = self.0.values().flat_map(|slot| &slot.open).map(|open| &open.tasks);
+        kept.filter(|kept| kept.children().may_cancel(child)).find_map(KeptTasks::get)
+    }
+
+    /// Whether the client knows this session as one that does a task.
+    pub(super) fn has_child(&self, id: &SessionId) -> bool {
+        let mut open = self.0.values().flat_map(|slot| &slot.open);
+        open.any(|open| open.tasks.children().has(id))
+    }
+
     pub(super) fn cancel_all(&self) {
         self.0.values().for_each(Slot::cancel);
     }
@@ -294,8 +329,7 @@ impl Sessions {
 mod tests {
     use futures::FutureExt;
 
-    use super::{OpeningFailure, Sessions};
-    use crate::ids::SessionId;
+    use super::{OpeningFailure, SessionId, Sessions};
     use crate::session;
     use crate::tasks;
 

@@ -63,6 +63,24 @@ impl Wire {
         }
     }
 
+    /// Waits until one more update may be sent, and takes no place for it: who may hold one for long would
+    /// keep it from all others. False when nobody reads any more.
+    pub(super) async fn room(&self) -> bool {
+        self.updates.acquire().await.is_ok()
+    }
+
+    /// Whether one more update may be sent now.
+    pub(super) fn has_room(&self) -> bool {
+        self.updates.available_permits() > 0
+    }
+
+    /// Says how many updates were sent without a permit. Several may find the same room; what they sent
+    /// beyond it is paid back before there is room again.
+    pub(super) fn took_room(&self, updates: usize) {
+        let found = self.updates.forget_permits(updates);
+        self.debt.fetch_add(updates.saturating_sub(found), Ordering::SeqCst);
+    }
+
     /// A prompt is open until the guard is dropped: its answer may take for ever, so it is not one of
     /// the short requests that the reader waits for.
     pub(super) fn open_prompt(&self) -> OpenPrompt {

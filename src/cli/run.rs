@@ -8,6 +8,7 @@ use std::io;
 use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -15,7 +16,7 @@ use tokio::task::JoinSet;
 use crate::config::{Environment, Folders};
 use crate::fault;
 use crate::fault::Fault;
-use crate::headless::chat::{Asker, Chat, ChatError, Left, Which};
+use crate::headless::chat::{Answering, Asker, Chat, ChatError, Left, Which};
 use crate::headless::demo;
 use crate::headless::demo::Demo;
 use crate::headless::editor::Editor;
@@ -96,10 +97,10 @@ enum Asking {
 
 async fn converse(args: &RunArgs, out: &mut (dyn Write + Send)) -> Result<u8, Fault> {
     let plan = plan(args).await?;
-    let policy = match plan.asking {
-        Asking::Person => Policy::Manual,
-        Asking::Allow => Policy::always(Answer::AllowOnce),
-        Asking::Refuse => Policy::always(Answer::RejectOnce),
+    let (policy, answering) = match plan.asking {
+        Asking::Person => (Policy::Manual, Answering::Person(asker())),
+        Asking::Allow => (Policy::always(Answer::AllowOnce), Answering::Nobody),
+        Asking::Refuse => (Policy::Manual, Answering::Nobody),
     };
     let editor = Editor::spawn(
         &Launch {
@@ -118,7 +119,7 @@ async fn converse(args: &RunArgs, out: &mut (dyn Write + Send)) -> Result<u8, Fa
             interrupt.send(()).await.ok();
         }
     });
-    let mut chat = Chat::new(editor, Printer::new(out, format(args)), asker(), interrupts);
+    let mut chat = Chat::new(editor, Printer::new(out, format(args)), answering, interrupts);
     let mut result = talk(&mut chat, &plan).await;
     if matches!(result, Ok(_) | Err(ChatError::Refused(_))) {
         result = finish_tasks(&mut chat, plan.asking, result).await;
@@ -261,35 +262,68 @@ fn format(args: &RunArgs) -> Format {
     }
 }
 
-/// Reads one answer from the terminal. The thread ends with the process if no answer comes.
+/// Who waits for an answer from the terminal.
+#[derive(Default)]
+struct Asked {
+    answer: Option<oneshot::Sender<Answer>>,
+    is_reading: bool,
+}
+
+/// Asks on the terminal. One thread reads it from the first question on, and ends with the process: a line
+/// answers the question that is open when it comes, never one that was withdrawn before.
 fn asker() -> Asker {
-    Box::new(|| {
+    let asked = Arc::new(Mutex::new(Asked::default()));
+    Box::new(move || {
         let (sender, receiver) = oneshot::channel();
-        let started = std::thread::Builder::new().name("question".to_owned()).spawn(move || {
-            sender.send(ask_person()).ok();
-        });
-        // Without the thread the sender is gone, which is no answer.
-        drop(started);
+        let mut now = asked.lock().unwrap_or_else(PoisonError::into_inner);
+        now.answer = Some(sender);
+        prompt_person();
+        if !now.is_reading {
+            let shared = asked.clone();
+            let started = std::thread::Builder::new()
+                .name("question".to_owned())
+                .spawn(move || read_answers(&shared));
+            now.is_reading = started.is_ok();
+        }
+        if !now.is_reading {
+            // Nobody can answer.
+            now.answer = None;
+        }
         receiver
     })
 }
 
-fn ask_person() -> Answer {
+fn prompt_person() {
+    let mut out = io::stdout();
+    write!(out, "  y = once, a = always, n = no: ").ok();
+    out.flush().ok();
+}
+
+fn read_answers(asked: &Mutex<Asked>) {
     let mut line = String::new();
     loop {
-        let mut out = io::stdout();
-        write!(out, "  y = once, a = always, n = no: ").ok();
-        out.flush().ok();
         line.clear();
-        match io::stdin().lock().read_line(&mut line) {
-            Ok(0) | Err(_) => return Answer::Unanswered,
-            Ok(_) => {}
+        let is_over = matches!(io::stdin().lock().read_line(&mut line), Ok(0) | Err(_));
+        let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_over {
+            // Without the sender there is no answer, to this question and to later ones.
+            asked.answer = None;
+            asked.is_reading = false;
+            return;
         }
-        match line.trim() {
-            "y" | "yes" => return Answer::AllowOnce,
-            "a" | "always" => return Answer::AllowAlways,
-            "n" | "no" => return Answer::RejectOnce,
-            _ => {}
+        let answer = match line.trim() {
+            "y" | "yes" => Some(Answer::AllowOnce),
+            "a" | "always" => Some(Answer::AllowAlways),
+            "n" | "no" => Some(Answer::RejectOnce),
+            _ => None,
+        };
+        let is_open = asked.answer.as_ref().is_some_and(|waits| !waits.is_closed());
+        match answer {
+            Some(answer) if is_open => {
+                asked.answer.take().map(|waits| waits.send(answer).ok());
+            }
+            None if is_open => prompt_person(),
+            Some(_) | None => {}
         }
     }
 }
@@ -310,7 +344,8 @@ async fn talk(chat: &mut Chat<'_>, plan: &Plan) -> Result<String, ChatError> {
     Ok(stop)
 }
 
-/// Tasks end with the server, so it stays until they are done. How the prompt went is how the run went.
+/// Tasks end with the server, so it stays until they are done and what their reports start is over. How the
+/// prompt went is how the run went.
 async fn finish_tasks(
     chat: &mut Chat<'_>,
     asking: Asking,
@@ -327,10 +362,14 @@ async fn finish_tasks(
         }
         break left;
     };
-    if left == Left::Nothing {
-        return result;
-    }
-    let text = of_left(&left, chat.is_kept().await != Some(false));
+    let text = match &left {
+        Left::Nothing => return result,
+        Left::Given(tasks) if tasks.is_empty() => {
+            // The turn that ran by itself has said so.
+            return result.map(|_| "cancelled".to_owned());
+        }
+        Left::Given(_) | Left::Waiting(_) => of_left(&left, chat.is_kept().await != Some(false)),
+    };
     if chat.printer().format() == Format::Json {
         writeln!(io::stderr(), "talaria run: {text}").ok();
     } else {

@@ -90,6 +90,65 @@ fn an_interrupted_turn_stays_part_of_the_conversation() {
     assert!(format!("{built:?}").contains("interrupted: Talaria ended"));
 }
 
+/// What users said in a request, in the order in which the model reads it.
+fn said_by_users(items: &[Item]) -> Vec<String> {
+    let texts = items.iter().filter_map(|item| match item {
+        Item::User(content) => Some(content.iter().map(|content| match content {
+            Content::Text { text } => text.clone(),
+            Content::Image { .. } | Content::Link { .. } | Content::Resource { .. } => {
+                unreachable!("no text")
+            }
+        })),
+        Item::Assistant { .. } | Item::Outcomes(_) => None,
+    });
+    texts.map(|texts| texts.collect::<Vec<_>>().join(" | ")).collect()
+}
+
+#[test]
+fn a_turn_that_began_by_itself_reads_as_any_other() {
+    let follow_up = |id| Prompt { from: Author::FollowUp, ..prompt(id, "go on with the reports") };
+    let report = |id, text: &str| Prompt { from: Author::Task(id), ..prompt(id, text) };
+    let failed = Some(Over::Failed { message: "gone".to_owned(), refused_input: false });
+    let mut answered = step("I see", &[]);
+    answered.steered.push(report(2, "report 1"));
+    // The connection broke before the model said anything: the report stays where it was given.
+    let mut broken = step("", &[]);
+    broken.steered.push(report(5, "report 2"));
+    let history = [
+        Turn { prompt: prompt(1, "delegate"), steps: vec![Arc::new(step("ok", &[]))], over: None },
+        Turn { prompt: follow_up(3), steps: vec![Arc::new(answered)], over: None },
+        Turn { prompt: follow_up(4), steps: vec![Arc::new(broken)], over: failed.clone() },
+        // Nothing was asked, so the report comes with the next request.
+        Turn { prompt: follow_up(6), steps: Vec::new(), over: failed },
+    ]
+    .map(Arc::new);
+    let built = items(&history, &prompt(7, "what now?"), &[], &[report(8, "report 3")]);
+    let shapes = ["user 1", "assistant \"ok\" 0", "user 2", "assistant \"I see\" 0", "user 5"];
+    assert_eq!(shape(&built), shapes);
+    assert_eq!(
+        said_by_users(&built),
+        [
+            "delegate",
+            "go on with the reports | report 1",
+            "go on with the reports | report 2 | go on with the reports | what now? | report 3",
+        ]
+    );
+}
+
+#[test]
+fn a_report_that_a_provider_refused_is_not_sent_again() {
+    let long = "long ".repeat(1_000);
+    let mut refused = step("", &[]);
+    refused.steered.push(Prompt { from: Author::Task(1), ..prompt(2, &long) });
+    let over = Some(Over::Failed { message: "too long".to_owned(), refused_input: true });
+    let prompt_of_talaria = Prompt { from: Author::FollowUp, ..prompt(1, "go on") };
+    let turn = Turn { prompt: prompt_of_talaria, steps: vec![Arc::new(refused)], over };
+    let built = items(&[Arc::new(turn)], &prompt(3, "hello"), &[], &[]);
+    let [text] = &said_by_users(&built)[..] else { panic!("{built:?}") };
+    assert!(text.starts_with("go on | long ") && text.ends_with(" | hello"), "{text}");
+    assert!(text.len() < 2_200, "{}", text.len());
+}
+
 #[test]
 fn what_a_provider_refused_is_not_sent_again() {
     let picture = Content::Image { mime: "image/png".to_owned(), data: "AAAA".to_owned() };

@@ -1,50 +1,61 @@
 //! A conversation with a person beside it: prompts go in, the printer shows what comes, questions are
 //! asked, an interrupt cancels. Where the person sits is its caller's.
 
-use std::collections::BTreeMap;
+mod background;
+mod wait;
+
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 
+use background::{Background, FollowUp};
 use futures::FutureExt as _;
-
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::card;
 use super::editor::Editor;
-use super::print::Printer;
+use super::laws::Law;
+use super::print::{Format, Printer};
 use super::process::Ending;
 use super::seen::{RequestId, RpcError, Seen};
 use crate::fault::{Fault, Kind};
 use crate::permission::Answer;
 
-/// How long no card may change before what they say is believed: an agent need not show each change at
-/// once.
-const QUIET: Duration = Duration::from_secs(2);
-
 /// How background tasks stand when a run is at its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Left {
-    /// All are over.
+    /// All are over, and no turn is to come.
     Nothing,
     /// These wait for a permission that nobody gives.
     Waiting(Vec<String>),
-    /// The person did not want to wait for these.
+    /// The person did not want to wait for these, or for the turn that ran by itself.
     Given(Vec<String>),
-}
-
-/// What was last shown of a task.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Card {
-    task: String,
-    state: String,
-    text: String,
 }
 
 /// Asks the person; the answer comes when it comes.
 pub type Asker = Box<dyn FnMut() -> oneshot::Receiver<Answer> + Send>;
+
+/// Who answers what the editor's policy leaves open.
+pub enum Answering {
+    Person(Asker),
+    /// Calls are refused. What a task asks for while no prompt is open stays open instead: nobody waits for
+    /// the task there, and it can go on where somebody is.
+    Nobody,
+}
+
+/// What the person broke off.
+#[derive(Debug, Clone, Copy)]
+struct Interruption {
+    /// Until when a turn that runs by itself may take to end; absent where none ran.
+    turn_ends: Option<Instant>,
+}
+
+/// A question that has no answer yet.
+struct Question {
+    id: Value,
+    params: Value,
+}
 
 /// Which session a conversation is in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,13 +87,14 @@ pub struct Chat<'a> {
     printer: Printer<'a>,
     session: String,
     resumes: bool,
-    asker: Asker,
+    answering: Answering,
     interrupts: mpsc::Receiver<()>,
     pending: Option<oneshot::Receiver<Answer>>,
-    questions: Vec<Value>,
-    interrupted: bool,
-    /// By their ids.
-    cards: BTreeMap<String, Card>,
+    questions: Vec<Question>,
+    /// The person is asked something that is no question of the agent's; these wait.
+    is_settling: bool,
+    interrupted: Option<Interruption>,
+    background: Background,
     /// Whether a question was refused because nobody could be asked.
     pub refused: bool,
 }
@@ -91,7 +103,7 @@ impl<'a> Chat<'a> {
     pub fn new(
         editor: Editor,
         printer: Printer<'a>,
-        asker: Asker,
+        answering: Answering,
         interrupts: mpsc::Receiver<()>,
     ) -> Self {
         Self {
@@ -99,12 +111,13 @@ impl<'a> Chat<'a> {
             printer,
             session: String::new(),
             resumes: false,
-            asker,
+            answering,
             interrupts,
             pending: None,
             questions: Vec::new(),
-            interrupted: false,
-            cards: BTreeMap::new(),
+            is_settling: false,
+            interrupted: None,
+            background: Background::default(),
             refused: false,
         }
     }
@@ -116,6 +129,8 @@ impl<'a> Chat<'a> {
     /// Initializes the connection, and opens a session in `folder`. Of one that goes on nothing is shown
     /// but which one it is.
     pub async fn open(&mut self, folder: &str, which: &Which) -> Result<(), ChatError> {
+        let reason = "what comes while no prompt is open is shown, and the agent is told so";
+        self.editor.laws().except(Law::Late, reason.to_owned());
         let initialized = self
             .ask(
                 "initialize",
@@ -125,7 +140,8 @@ impl<'a> Chat<'a> {
                         "fs": {"readTextFile": true, "writeTextFile": true},
                         "terminal": true,
                     },
-                    "clientInfo": {"name": "talaria-headless", "version": env!("CARGO_PKG_VERSION")},
+                    // The name by which an agent can know that late updates are shown.
+                    "clientInfo": {"name": "talaria", "version": env!("CARGO_PKG_VERSION")},
                 }),
             )
             .await?;
@@ -245,7 +261,9 @@ impl<'a> Chat<'a> {
         let content = json!([{"type": "text", "text": text}]);
         let params = json!({"sessionId": self.session, "prompt": content});
         let request = self.editor.request("session/prompt", &params);
+        self.background.prompted();
         let mut result = self.until(&request).await?;
+        self.background.answered(Instant::now());
         if let Ok(Value::Object(fields)) = &mut result {
             fields.insert("sessionId".to_owned(), self.session.clone().into());
         }
@@ -263,82 +281,6 @@ impl<'a> Chat<'a> {
     async fn ask(&mut self, method: &str, params: &Value) -> Result<Value, ChatError> {
         let request = self.editor.request(method, params);
         self.until(&request).await?.map_err(ChatError::Refused)
-    }
-
-    /// Shows what comes until no background task runs or is queued.
-    pub async fn until_tasks_rest(&mut self) -> Result<Left, ChatError> {
-        let mut quiet = Instant::now() + QUIET;
-        loop {
-            let waiting = self.tasks_that_are(&["waiting"]);
-            let rests = self.tasks_that_are(&["queued", "running"]).is_empty();
-            if self.interrupted {
-                let given = self.tasks_that_are(&["queued", "running", "waiting"]);
-                return Ok(if given.is_empty() { Left::Nothing } else { Left::Given(given) });
-            }
-            if rests && waiting.is_empty() {
-                return Ok(Left::Nothing);
-            }
-            // A person who is being asked is waited for.
-            let is_over = rests && self.pending.is_none();
-            let before = self.cards.clone();
-            tokio::select! {
-                biased;
-                seen = self.next() => {
-                    if let Some(seen) = seen? {
-                        self.take(seen)?;
-                    }
-                }
-                () = tokio::time::sleep_until(quiet), if is_over => {
-                    return Ok(Left::Waiting(waiting));
-                }
-            }
-            if self.cards != before {
-                quiet = Instant::now() + QUIET;
-            }
-        }
-    }
-
-    fn tasks_that_are(&self, states: &[&str]) -> Vec<String> {
-        let meant = self.cards.values().filter(|card| states.contains(&card.state.as_str()));
-        meant.map(|card| card.task.clone()).collect()
-    }
-
-    /// Asks the person what a task waits for, while no prompt is open; then tells the agent. Whether the
-    /// person said something.
-    pub async fn settle(&mut self, task: &str) -> Result<bool, ChatError> {
-        let is_meant = |card: &&Card| card.task == task && card.state == "waiting";
-        let Some(card) = self.cards.values().find(is_meant).cloned() else { return Ok(true) };
-        let mut lines = card.text.lines();
-        let what = lines.next().unwrap_or_default();
-        // It may be a task of this task that asks.
-        let named = lines.next().and_then(|line| line.split("`/allow ").nth(1)?.split('`').next());
-        let asker = named.unwrap_or(task).to_owned();
-        let call = json!({"toolCallId": "", "title": format!("`{asker}` · {what}")});
-        self.printer.question(&json!({ "toolCall": call }))?;
-        let mut answer = (self.asker)();
-        let answer = loop {
-            tokio::select! {
-                biased;
-                Some(()) = self.interrupts.recv() => {
-                    self.interrupted = true;
-                    return Ok(false);
-                }
-                answer = &mut answer => break answer.unwrap_or(Answer::Unanswered),
-                seen = self.editor.next() => self.take(seen)?,
-            }
-        };
-        let command = match answer {
-            Answer::AllowOnce => format!("/allow {asker}"),
-            Answer::AllowAlways => format!("/allow {asker} always"),
-            Answer::RejectOnce | Answer::RejectAlways => format!("/deny {asker}"),
-            Answer::Unanswered => return Ok(false),
-        };
-        // Until the next card it is not known what it waits for.
-        for card in self.cards.values_mut().filter(|card| card.task == task) {
-            "running".clone_into(&mut card.state);
-        }
-        self.prompt(&command).await?;
-        Ok(true)
     }
 
     /// Answers, interrupts and everything from the agent, until the answer to a request.
@@ -375,24 +317,12 @@ impl<'a> Chat<'a> {
     fn take(&mut self, seen: Seen) -> Result<(), ChatError> {
         match seen {
             Seen::Ended(ending) => return Err(ChatError::Ended(ending)),
-            Seen::Update { update, .. } => {
-                if let Some(mark) = card::mark(&update).filter(|mark| mark.is_card) {
-                    let card =
-                        self.cards.entry(field(&update, "toolCallId").to_owned()).or_default();
-                    mark.task.clone_into(&mut card.task);
-                    mark.state.clone_into(&mut card.state);
-                    if let Some(content) = update.get("content").and_then(Value::as_array) {
-                        let text = |part: &Value| part.pointer("/content/text").cloned();
-                        let texts = content.iter().filter_map(text);
-                        card.text =
-                            texts.filter_map(|text| text.as_str().map(str::to_owned)).collect();
-                    }
-                }
-                let editor = &self.editor;
-                self.printer.update(&update, &|terminal| editor.screen(terminal))?;
+            Seen::Update { update, meta, .. } => self.update(update, &meta)?,
+            Seen::Asked { id, method, params, said } if method == "session/request_permission" => {
+                self.asked(Question { id, params }, said)?;
             }
-            Seen::Asked { method, params, said, .. } if method == "session/request_permission" => {
-                self.asked(params, said)?;
+            Seen::Notified { method, params } if method == "$/cancel_request" => {
+                self.withdrawn(params.get("requestId").unwrap_or(&Value::Null))?;
             }
             Seen::Asked { .. } | Seen::Notified { .. } | Seen::Answered { .. } | Seen::Stray(_) => {
             }
@@ -400,24 +330,69 @@ impl<'a> Chat<'a> {
         Ok(())
     }
 
-    fn asked(&mut self, params: Value, said: Option<Answer>) -> io::Result<()> {
-        let Some(answer) = said else {
-            self.questions.push(params);
-            return self.next_question();
+    fn update(&mut self, mut update: Value, meta: &Value) -> io::Result<()> {
+        let follow_up = self.background.see(&update, meta, Instant::now());
+        if let Some(mark) = meta.pointer("/talaria/followUp")
+            && self.printer.format() == Format::Json
+        {
+            // A program that reads the updates must not take them for the answer to its prompt.
+            update["_meta"]["talaria"]["followUp"] = mark.clone();
+        }
+        let editor = &self.editor;
+        self.printer.update(&update, &|terminal| editor.screen(terminal))?;
+        if follow_up == FollowUp::Last {
+            self.printer.turn_ended()?;
+        }
+        Ok(())
+    }
+
+    fn asked(&mut self, question: Question, said: Option<Answer>) -> io::Result<()> {
+        let Question { params, .. } = &question;
+        let answer = match (said, &self.answering) {
+            (Some(answer), _) => answer,
+            (None, Answering::Person(_)) => {
+                self.questions.push(question);
+                return self.next_question();
+            }
+            (None, Answering::Nobody) => {
+                let is_of_task =
+                    params.get("toolCall").is_some_and(|call| card::mark(call).is_some());
+                let answer = if is_of_task && !self.background.is_prompting() {
+                    Answer::Unanswered
+                } else {
+                    Answer::RejectOnce
+                };
+                self.editor.answer(answer).unwrap_or(answer)
+            }
         };
         self.refused |= matches!(answer, Answer::RejectOnce | Answer::RejectAlways);
-        self.printer.question(&params)?;
-        self.printer.answered(&params, answer)
+        self.printer.question(params)?;
+        self.printer.answered(params, answer)
     }
 
     fn next_question(&mut self) -> io::Result<()> {
         if self.pending.is_none()
-            && let Some(params) = self.questions.first()
+            && !self.is_settling
+            && let Answering::Person(asker) = &mut self.answering
+            && let Some(question) = self.questions.first()
         {
-            self.printer.question(params)?;
-            self.pending = Some((self.asker)());
+            self.printer.question(&question.params)?;
+            self.pending = Some(asker());
         }
         Ok(())
+    }
+
+    /// The agent wants no answer any more: what the person says next is not for this question.
+    fn withdrawn(&mut self, id: &Value) -> io::Result<()> {
+        let Some(place) = self.questions.iter().position(|question| question.id == *id) else {
+            return Ok(());
+        };
+        let question = self.questions.remove(place);
+        if place == 0 && self.pending.take().is_some() {
+            self.printer.answered(&question.params, Answer::Unanswered)?;
+            self.background.told(Instant::now());
+        }
+        self.next_question()
     }
 
     fn answer(&mut self, answer: Answer) -> io::Result<()> {
@@ -425,24 +400,27 @@ impl<'a> Chat<'a> {
         if self.questions.is_empty() {
             return Ok(());
         }
-        let params = self.questions.remove(0);
+        let question = self.questions.remove(0);
         if let Some(said) = self.editor.answer(answer) {
-            self.printer.answered(&params, said)?;
+            self.printer.answered(&question.params, said)?;
         }
+        self.background.told(Instant::now());
         self.next_question()
     }
 
     /// The first interrupt cancels the turn, the second ends the agent.
     fn interrupt(&mut self) -> io::Result<()> {
-        if self.interrupted || self.session.is_empty() {
+        if self.interrupted.is_some() || self.session.is_empty() {
             self.editor.kill();
             return Ok(());
         }
-        self.interrupted = true;
+        let follows_up = self.background.follows_up();
+        let turn_ends = follows_up.then(|| Instant::now() + wait::BREAKING_OFF);
+        self.interrupted = Some(Interruption { turn_ends });
         self.pending = None;
         self.questions.clear();
         self.editor.cancel(&self.session);
-        if self.editor.open_requests() == 0 {
+        if !follows_up && self.editor.open_requests() == 0 {
             // No turn runs: what waits for tasks ends with this.
             return Ok(());
         }
@@ -459,3 +437,6 @@ async fn is_folder(of_session: &str, folder: &str) -> bool {
 fn field<'a>(value: &'a Value, name: &str) -> &'a str {
     value.get(name).and_then(Value::as_str).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests;

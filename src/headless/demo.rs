@@ -14,12 +14,13 @@ const FILES: [(&str, &str); 3] = [
 ];
 const MODEL: &str = include_str!("demo/model.script");
 
-/// What is said to the model, in order.
+/// What is said to the model, in order. Behind the last one a task still runs: its report starts a turn by
+/// itself.
 pub const PROMPTS: [&str; 5] = [
     "./check.sh fails. Mend that, and have the README reviewed, both in the background.",
     "What does greet.sh do, meanwhile?",
     "/steer t2 Say also what a newcomer misses.",
-    "Wait for both and tell me what came out.",
+    "How did the mending go?",
     "/tasks",
 ];
 

@@ -386,7 +386,8 @@ impl Editor {
         let session = session_of(&params).to_owned();
         let update = params.get("update").cloned().unwrap_or_default();
         self.laws.update(&session, &update);
-        Seen::Update { session, update }
+        let meta = params.get("_meta").cloned().unwrap_or_default();
+        Seen::Update { session, update, meta }
     }
 
     fn answered(&mut self, message: &Value) -> Option<Seen> {

@@ -184,6 +184,16 @@ impl<'a> Printer<'a> {
         self.out.flush()
     }
 
+    /// A turn that no prompt asked for is over; it has no response.
+    pub fn turn_ended(&mut self) -> io::Result<()> {
+        if self.format == Format::Json {
+            return Ok(());
+        }
+        self.start_line()?;
+        self.usage()?;
+        self.out.flush()
+    }
+
     /// What was used so far, if the agent said so.
     pub fn usage(&mut self) -> io::Result<()> {
         let Some(usage) = self.usage.take().filter(|_| self.format != Format::Json) else {
@@ -239,13 +249,18 @@ impl<'a> Printer<'a> {
     }
 
     fn stream(&mut self, kind: Open, update: &Value) -> io::Result<()> {
-        let text = content_text(update);
+        let thinks = kind == Open::Think;
+        let message = field(update, "messageId");
+        let is_new = self.open != kind || self.message != message;
+        let mut text = content_text(update);
+        if is_new {
+            // It begins on a line of its own anyway.
+            text = text.trim_start_matches('\n');
+        }
         if text.is_empty() {
             return Ok(());
         }
-        let thinks = kind == Open::Think;
-        let message = field(update, "messageId");
-        if self.open != kind || self.message != message {
+        if is_new {
             self.start_line()?;
             match (thinks, self.format) {
                 (true, Format::Coloured) => write!(self.out, "\x1b[2m")?,

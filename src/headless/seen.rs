@@ -62,6 +62,8 @@ pub enum Seen {
     Update {
         session: String,
         update: Value,
+        /// The `_meta` of the notification, beside the update's own.
+        meta: Value,
     },
     Notified {
         method: String,

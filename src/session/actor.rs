@@ -15,6 +15,7 @@ use super::companions::{Companions, Fate, News};
 use super::handle::{Inbox, Message};
 use super::opening::{Inherited, Opening};
 use super::outbox::{Item, Outbox};
+use super::patience::Patience;
 use super::state::{Effect, Initial, Input, SessionState};
 use super::written::Written;
 use super::{Outgoing, Outlet, PromptWaiter, Reply, Setting};
@@ -22,7 +23,7 @@ use crate::clock;
 use crate::config::Busy;
 use crate::event::Settings;
 use crate::fault::Fault;
-use crate::ids::{IdSource, PromptId};
+use crate::ids::{CallId, IdSource, PromptId};
 use crate::model::catalog::Choice;
 use crate::store::{Durability, Trouble};
 use crate::tasks::{Attachment, By, Caller, Origin};
@@ -109,6 +110,7 @@ pub fn start(
         settle_at: None,
         follow_up_at: None,
         hold_until: None,
+        patience: Patience::default(),
         trouble: None,
         over: false,
         tasks: tasks.clone(),
@@ -140,6 +142,7 @@ struct Actor<O> {
     settle_at: Option<tokio::time::Instant>,
     follow_up_at: Option<tokio::time::Instant>,
     hold_until: Option<tokio::time::Instant>,
+    patience: Patience,
     /// What keeps the session from being saved, as far as the rules know.
     trouble: Option<Trouble>,
     over: bool,
@@ -157,6 +160,7 @@ enum Woke {
     Settle,
     FollowUp,
     HoldOver,
+    NobodyAnswered(CallId),
     Turn(Option<TurnSaid>),
     Tasks(News),
     Stop,
@@ -211,6 +215,7 @@ impl<O: Outlet> Actor<O> {
                 () = clock::sleep_until(self.hold_until), if self.hold_until.is_some() => {
                     Woke::HoldOver
                 }
+                call = self.patience.over() => Woke::NobodyAnswered(call),
                 // However slow the client is: what is not told yet is joined in the outbox.
                 news = self.companions.news() => Woke::Tasks(news),
                 () = clock::sleep_until(self.follow_up_at), if self.follow_up_at.is_some() => {
@@ -257,6 +262,7 @@ impl<O: Outlet> Actor<O> {
                     self.hold_until = None;
                     self.feed(Input::HoldOver);
                 }
+                Woke::NobodyAnswered(call) => self.feed(Input::NobodyAnswered(call)),
                 Woke::Tasks(News::Said(said)) => self.feed(Input::Task(said)),
                 Woke::Tasks(News::Cancelled) => self.feed(Input::TasksCancelled),
                 Woke::Tasks(News::CommandDone { prompt, text }) => {
@@ -419,6 +425,7 @@ impl<O: Outlet> Actor<O> {
             }
             Effect::Ask(question) => self.push(Outgoing::Ask(question)),
             Effect::Withdraw(call) => self.push(Outgoing::Withdraw(call)),
+            Effect::AskedLate(call) => self.patience.begin(call),
             Effect::StartTurn { prompt, history, steered, origin, cap } => {
                 let origin = self.origin.clone().unwrap_or(origin);
                 let ids = self.state.ids().clone();

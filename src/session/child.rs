@@ -1,10 +1,11 @@
 //! Children: the sessions that do the tasks of another one. They run the same turn through the same actor,
-//! with this machine's files and terminals in place of the editor's, and are heard by their task alone.
+//! with this machine's terminals and what their parent's host leaves them of files, and are heard by their task alone.
 //! When one is wanted and what becomes of it is `tasks`'.
 
 mod begin;
 mod outlet;
 mod prompt;
+mod shown;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use self::outlet::{ChildOutlet, Ear};
+pub use self::shown::{ChildStream, ChildStreams};
 use super::{Inherited, Opening, PromptWaiter, SessionHandle, handle, start};
 use crate::config::{Config, TurnSection};
 use crate::context::{self, Instructions};
@@ -28,8 +30,6 @@ use crate::permission::Answer;
 use crate::redact::Mask;
 use crate::store::{Opened, Store};
 use crate::tasks::{Begin, Child, NewTask, Order, Spawn, Spawned, TaskError};
-use crate::tools::host::Host;
-use crate::tools::local::Local;
 use crate::tools::{Toolbox, pictures, toolsets};
 use crate::transcript::Content;
 use crate::turn::{self, Environment};
@@ -50,6 +50,8 @@ pub struct Parent {
     /// Where what their sessions do runs.
     pub tasks: TaskTracker,
     pub settings: LiveSettings,
+    /// Where they are shown as sessions of their own; absent where the client does not do that.
+    pub streams: Option<Arc<dyn ChildStreams>>,
 }
 
 /// The settings of a session as its turns and children see them now. Kept where the session is opened anew:
@@ -73,7 +75,6 @@ pub struct Children {
     settings: watch::Receiver<turn::Settings>,
     /// What all children have in common is there once.
     config: Arc<Config>,
-    host: Arc<dyn Host>,
     toolbox: Toolbox,
     /// By whether they start tasks of their own. Made with the first child: it reads files.
     systems: [OnceCell<Arc<str>>; 2],
@@ -96,7 +97,6 @@ impl Children {
         let all = environment.toolbox.only(&[], delegates);
         Self {
             config: Arc::new(config),
-            host: Arc::new(Local::new()),
             // No name is given, so none can be unknown.
             toolbox: all.unwrap_or_else(|_| environment.toolbox.clone()),
             systems: [OnceCell::new(), OnceCell::new()],
@@ -169,13 +169,14 @@ impl Children {
         let environment = Environment {
             config: self.config.clone(),
             roots: self.environment.roots.clone(),
-            host: self.host.clone(),
+            host: self.environment.host.of_task(&details.child),
             toolbox,
             policy: self.environment.policy.clone(),
             tasks: tasks.clone(),
             cache_key: details.child.to_string(),
             system: OnceCell::new_with(Some(system)),
         };
+        let stream = self.parent.streams.as_ref().map(|streams| streams.of(&details.child));
         let opening = Opening {
             settings: Settings {
                 mode: details.mode,
@@ -190,7 +191,8 @@ impl Children {
             restored: begun.restored,
             is_shown: true,
             notice: None,
-            viewer: Viewer::default(),
+            // Whoever shows it as a session shows those of its own tasks so, too.
+            viewer: Viewer { subagents: self.parent.streams.is_some(), ..Viewer::default() },
             inherited: Some(Inherited {
                 settings: self.settings.clone(),
                 mode: details.mode,
@@ -207,7 +209,7 @@ impl Children {
         let (said, heard) = mpsc::channel(UNHEARD);
         let closing = CancellationToken::new();
         let ear = Ear::new(&said, self.parent.tasks.clone(), closing.child_token());
-        let outlet = ChildOutlet::new(said, ear.clone());
+        let outlet = ChildOutlet::new(said, ear.clone(), stream);
         start(opening, inbox, outlet, &self.parent.tasks, closing.clone());
         let child = ChildSession { session, ear, _ends_with_its_owner: closing.drop_guard() };
         Ok(Spawned { child: Box::new(child), said: heard, prompt: content })

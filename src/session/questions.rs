@@ -2,7 +2,8 @@
 //! cover. Pure, like the session that owns it.
 //!
 //! The turn's questions come first, then those of tasks by age. A task's question outlives the turn in
-//! which it was asked: without an answer it waits, and is asked again when the next turn starts.
+//! which it was asked: without an answer it waits, and is asked again when the next prompt starts. Where
+//! nobody may be there to answer, a dialog stays open for a limited time; the clock is the actor's.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -12,15 +13,19 @@ use crate::ids::CallId;
 use crate::permission::{Answer, Rule};
 use crate::store::Record;
 use crate::transcript::Content;
+use crate::viewer::Viewer;
 
-/// Whether the user can be asked now.
+/// Who is there to be asked now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asker {
-    /// No turn runs: the client waits for nothing, and may not expect a question.
-    Idle,
-    Running,
     /// The turn is being stopped: nobody needs to see a question, and no answer decides anything for it.
     Stopping,
+    /// A prompt is open: the user waits for its answer, and sees what is asked.
+    Present,
+    /// No prompt is open; the client shows a question all the same, and the user may come back to it.
+    Late,
+    /// No prompt is open, and the client may never answer what is asked now.
+    Idle,
 }
 
 #[derive(Debug, Default)]
@@ -33,13 +38,14 @@ pub(super) struct Questions {
     open: Option<Open>,
     /// Calls of tasks that the client was told of and that have not come to their end.
     told: HashSet<CallId>,
+    viewer: Viewer,
 }
 
 /// A question of a task.
 #[derive(Debug)]
 struct OfTask {
     question: Question,
-    /// The user left it unanswered: it is not asked again in this turn.
+    /// The user left it unanswered: it is not asked again before the next prompt.
     dormant: bool,
 }
 
@@ -49,13 +55,19 @@ struct Open {
     call: CallId,
     /// The call's title, where the dialog has more in it.
     title: Option<String>,
+    /// The time that it may stay open has begun.
+    is_limited: bool,
 }
 
 impl Questions {
     /// `open` are cards that the client was told of before, of tasks and of calls that they asked for.
-    pub(super) fn new(rules: Vec<Rule>, open: impl IntoIterator<Item = CallId>) -> Self {
+    pub(super) fn new(
+        rules: Vec<Rule>,
+        open: impl IntoIterator<Item = CallId>,
+        viewer: Viewer,
+    ) -> Self {
         let is_call = |card: &CallId| card.as_str().contains('/');
-        Self { rules, told: open.into_iter().filter(is_call).collect(), ..Self::default() }
+        Self { rules, told: open.into_iter().filter(is_call).collect(), viewer, ..Self::default() }
     }
 
     pub(super) fn rules(&self) -> &[Rule] {
@@ -118,6 +130,20 @@ impl Questions {
         } else if let Some(question) = self.take_of_task(call) {
             self.is_answered(call, effects);
             self.answer_task(question, answer, asker, effects);
+        }
+    }
+
+    /// The time is over in which somebody might have answered. It counts no more where a prompt started in
+    /// it: then the user is there.
+    pub(super) fn nobody_answered(
+        &mut self,
+        call: &CallId,
+        asker: Asker,
+        effects: &mut Vec<Effect>,
+    ) {
+        if self.open.as_ref().is_some_and(|open| open.call == *call && open.is_limited) {
+            self.withdraw_open(call, effects);
+            self.answer(call, Answer::Unanswered, asker, effects);
         }
     }
 
@@ -237,50 +263,56 @@ impl Questions {
         }
     }
 
-    /// A turn has started: the user is there, and is asked what waits.
-    pub(super) fn turn_starts(&mut self, effects: &mut Vec<Effect>) {
-        for asked in &mut self.of_tasks {
-            asked.dormant = false;
+    /// A turn has started. With a prompt the user is there, and is asked again what was left unanswered.
+    pub(super) fn turn_starts(&mut self, asker: Asker, effects: &mut Vec<Effect>) {
+        if asker == Asker::Present {
+            for asked in &mut self.of_tasks {
+                asked.dormant = false;
+            }
         }
-        self.show_next(Asker::Running, effects);
+        self.attend(asker, effects);
     }
 
-    /// The user ends the turn, and with it the dialog of a task. The turn settles its own calls.
+    /// The user ends the turn, and with it the dialog of a task, which is not to come back at once. The turn
+    /// settles its own calls.
     pub(super) fn turn_stops(&mut self, effects: &mut Vec<Effect>) {
-        if let Some(Open { call, .. }) = &self.open
-            && self.of_tasks.iter().any(|asked| asked.question.id() == call)
-        {
-            let call = call.clone();
+        let Some(open) = &self.open else { return };
+        let mut of_tasks = self.of_tasks.iter_mut();
+        if let Some(asked) = of_tasks.find(|asked| *asked.question.id() == open.call) {
+            asked.dormant = true;
+            let call = open.call.clone();
             self.withdraw_open(&call, effects);
         }
     }
 
-    /// The turn is over: nothing of it waits any more.
-    pub(super) fn calls_are_over(&mut self, effects: &mut Vec<Effect>) {
-        self.waiting.clear();
-        if let Some(Open { call, .. }) = &self.open
-            && !self.of_tasks.iter().any(|asked| asked.question.id() == call)
-        {
-            let call = call.clone();
-            self.withdraw_open(&call, effects);
-        }
-    }
-
-    /// The turn is over, and `asker` says who is there.
+    /// The turn is over: nothing of it waits any more. The dialog of a task stays where it can be answered;
+    /// what is asked next is for `attend`, behind the turn's answer.
     pub(super) fn turn_is_over(&mut self, asker: Asker, effects: &mut Vec<Effect>) {
-        if asker == Asker::Idle {
-            self.prompt_is_answered(asker, effects);
+        self.waiting.clear();
+        let Some(open) = &self.open else { return };
+        let is_of_task = self.of_tasks.iter().any(|asked| *asked.question.id() == open.call);
+        if asker == Asker::Idle || !is_of_task {
+            let call = open.call.clone();
+            self.withdraw_open(&call, effects);
         }
-        self.show_next(asker, effects);
     }
 
-    /// The last prompt was answered: what waits is asked with the next one.
-    pub(super) fn prompt_is_answered(&mut self, asker: Asker, effects: &mut Vec<Effect>) {
-        if asker == Asker::Idle
-            && let Some(Open { call, .. }) = &self.open
-        {
-            let call = call.clone();
-            self.withdraw_open(&call, effects);
+    /// Who is there may have changed: what is open stays for a limited time, without a limit, or not at all;
+    /// where nothing is open, the next question may be asked. To say it twice changes nothing.
+    pub(super) fn attend(&mut self, asker: Asker, effects: &mut Vec<Effect>) {
+        let Some(open) = &mut self.open else { return self.show_next(asker, effects) };
+        match asker {
+            Asker::Stopping => {}
+            Asker::Present => open.is_limited = false,
+            Asker::Late => {
+                if !std::mem::replace(&mut open.is_limited, true) {
+                    effects.push(Effect::AskedLate(open.call.clone()));
+                }
+            }
+            Asker::Idle => {
+                let call = open.call.clone();
+                self.withdraw_open(&call, effects);
+            }
         }
     }
 
@@ -310,7 +342,12 @@ impl Questions {
     }
 
     fn show_next(&mut self, asker: Asker, effects: &mut Vec<Effect>) {
-        if asker != Asker::Running || self.open.is_some() {
+        let is_limited = match asker {
+            Asker::Present => false,
+            Asker::Late => true,
+            Asker::Stopping | Asker::Idle => return,
+        };
+        if self.open.is_some() {
             return;
         }
         let of_task = self.of_tasks.iter().find(|asked| !asked.dormant);
@@ -318,7 +355,9 @@ impl Questions {
             return;
         };
         let mut question = question.clone();
-        if self.waiting.is_empty() {
+        // Who sees the session that does the task is asked there, and knows the call from it.
+        let is_seen_in_child = self.viewer.subagents && question.of.is_some();
+        if self.waiting.is_empty() && !is_seen_in_child {
             // Told before each request: a client may have ended the call with an earlier turn.
             if self.told.insert(question.call.id.clone()) {
                 effects.push(Effect::append(Record::Card { card: question.call.clone() }));
@@ -331,11 +370,15 @@ impl Questions {
             && !self.of_tasks.is_empty()
             && let Some(shown) = &mut question.call.title
         {
-            title = Some(shown.clone());
+            title = (!is_seen_in_child).then(|| shown.clone());
             shown.push_str(&format!(" ({more} more {})", if more == 1 { "waits" } else { "wait" }));
         }
-        self.open = Some(Open { call: question.call.id.clone(), title });
+        let call = question.call.id.clone();
+        self.open = Some(Open { call: call.clone(), title, is_limited });
         effects.push(Effect::Ask(question));
+        if is_limited {
+            effects.push(Effect::AskedLate(call));
+        }
     }
 }
 

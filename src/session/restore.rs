@@ -5,26 +5,29 @@
 mod cards;
 mod repair;
 mod step;
+mod sums;
 #[cfg(test)]
 mod tests;
+mod unshown;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use self::cards::Cards;
 use self::repair::Left;
 use self::step::OpenStep;
+use self::unshown::Unshown;
 use super::flow::Flow;
-use crate::event::{CallUpdate, Event, Role, ThoughtLevel, UsageReport};
+use crate::event::{CallUpdate, Event, Role, ThoughtLevel};
 use crate::ids::{CallId, IdSource, MessageId, PromptId};
 use crate::known::Known;
 use crate::permission::{Mode, Rule};
 use crate::store::{Entry, Opened, Record, TitleBy};
 use crate::tasks::Past;
-use crate::transcript::{
-    self, Author, Content, Over, Prompt, Reply, Spent, Transcript, Turn, Usage,
-};
+use crate::transcript::{self, Author, Content, Over, Prompt, Reply, Transcript, Turn};
+
+pub use self::sums::{Filled, Sums};
 
 /// What a session goes on from. The default is a new one.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -48,8 +51,9 @@ pub struct Restored {
     pub past: Past,
     /// Cards, and calls that tasks asked for, that are not final: a replay shows them as interrupted.
     pub open_cards: BTreeSet<CallId>,
-    /// Final cards, whole, that no client was shown as far as the journal knows, by the number of the task.
-    pub unshown: Vec<(u64, CallUpdate)>,
+    /// By task, the cards, whole, that say how tasks ended and that no client is known to have been shown. A
+    /// replay shows them all.
+    pub unshown: BTreeMap<u64, CallUpdate>,
 }
 
 /// The settings that the session had last.
@@ -58,23 +62,6 @@ pub struct RestoredSettings {
     pub mode: Mode,
     pub model: String,
     pub thought: ThoughtLevel,
-}
-
-/// What the session has used so far; its ledger goes on from it.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Sums {
-    /// By model, each once, in the order in which they were first asked.
-    pub usage: Vec<(String, Usage)>,
-    /// US dollars; absent while no price was known.
-    pub cost: Option<f64>,
-    pub filled: Option<Filled>,
-}
-
-/// How full the context was at the last request, in tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Filled {
-    pub used: u64,
-    pub size: u64,
 }
 
 /// Reads a journal.
@@ -93,6 +80,7 @@ pub struct Restorer {
     /// Tasks whose reports an outcome gave, perhaps before they came.
     gave: BTreeSet<u64>,
     cards: Cards,
+    unshown: Unshown,
     /// What becomes of the cards by the end of the journal, where that was read before.
     foreseen: Cards,
     /// How cards that are open then are shown; absent where they stay open.
@@ -131,6 +119,7 @@ impl Restorer {
             flow: Flow::default(),
             gave: BTreeSet::new(),
             cards: Cards::default(),
+            unshown: Unshown::default(),
             foreseen: Cards::default(),
             cards_left: Some(Left::Ended),
             live: BTreeSet::new(),
@@ -161,6 +150,7 @@ impl Restorer {
             Some(Record::Card { card }) => {
                 self.foreseen.take(card);
             }
+            Some(Record::Report { report }) => self.foreseen.reported(&report),
             Some(_) | None => {}
         }
     }
@@ -187,6 +177,10 @@ impl Restorer {
         }
         events.extend(self.restored.summary());
         self.restored.open_cards = self.cards.open();
+        // None of them is open, so nothing in them is left by anybody.
+        let ended = self.unshown.left().filter(|(_, id)| self.cards.ended(id).is_some());
+        let unshown = ended.filter_map(|(task, id)| Some((task, self.cards.shown(id, None)?)));
+        self.restored.unshown = unshown.collect();
         Finished { restored: self.restored, events, repairs }
     }
 
@@ -240,6 +234,7 @@ impl Restorer {
                 if let Some(step) = &mut self.step {
                     if step.settled(&call, outcome, shown) {
                         restored.inbox.retain(|report| !is_of(report, &gave));
+                        self.unshown.given(gave.iter().copied());
                         self.gave.extend(gave);
                     }
                     if step.is_settled() {
@@ -262,9 +257,12 @@ impl Restorer {
                     let shown = shown.or_else(|| self.cards.shown(&id, left));
                     events.extend(shown.map(Event::Call));
                 }
+                if let Some(task) = self.cards.ended(&id) {
+                    self.unshown.ended(task, id);
+                }
             }
             Record::Report { report } => self.reported(report),
-            Record::Shown { .. } => {}
+            Record::Shown { tasks } => self.unshown.shown(tasks),
             Record::End { over } => self.ended(over, events),
         }
     }
@@ -278,6 +276,7 @@ impl Restorer {
             self.left = Left::Copied;
             self.restored.reported.clear();
             self.gave.clear();
+            self.unshown.copied();
         }
         self.restored.opened = Some(opened);
     }
@@ -288,7 +287,7 @@ impl Restorer {
         past.highest = past.highest.max(number.unwrap_or_default());
     }
 
-    /// Prompts are shown when they arrive, whatever becomes of them.
+    /// Prompts are shown when they arrive, whatever becomes of them. One that no user sent is none to a client.
     fn arrived(&mut self, prompt: Prompt, events: &mut Vec<Event>) {
         if self.waiting.iter().any(|waiting| waiting.message == prompt.message) {
             return;
@@ -301,6 +300,7 @@ impl Restorer {
     fn reported(&mut self, report: Prompt) {
         let Author::Task(task) = report.from else { return };
         self.numbered(Some(task));
+        self.cards.reported(&report);
         if self.restored.reported.insert(task) && !self.gave.contains(&task) {
             self.restored.inbox.push(report);
         }
@@ -314,7 +314,11 @@ impl Restorer {
     fn take_report(&mut self, message: &MessageId) -> Option<Prompt> {
         let inbox = &mut self.restored.inbox;
         let at = inbox.iter().position(|report| report.message == *message)?;
-        Some(inbox.remove(at))
+        let report = inbox.remove(at);
+        if let Author::Task(task) = report.from {
+            self.unshown.given([task]);
+        }
+        Some(report)
     }
 
     /// The prompt that the model saw. One that cannot be read, of a newer Talaria, has a note in its place:
@@ -412,7 +416,9 @@ impl Restorer {
             self.flow.interrupt();
             repairs.extend(step.repairs(self.left));
         }
-        if let Some(text) = self.left.told(self.turn.is_some(), !self.waiting.is_empty()) {
+        // A turn that was to begin by itself is not missed: the reports that it was for are in the inbox.
+        let waits = self.waiting.iter().any(|prompt| prompt.from == Author::User);
+        if let Some(text) = self.left.told(self.open_turn().map(|turn| turn.prompt.from), waits) {
             let message = IdSource::before(self.epoch);
             let text = self.flow.apart(text, false);
             repairs.push(Record::Told { message, content: Content::text(text) });
@@ -434,39 +440,13 @@ impl Restored {
     }
 }
 
-impl Sums {
-    /// Enters a model request.
-    pub(super) fn enter(&mut self, spent: &Spent, usage: Usage) {
-        let Spent { model, window, cost } = spent;
-        let at = self.usage.iter().position(|(known, _)| known == model);
-        match at.and_then(|at| self.usage.get_mut(at)) {
-            Some((_, total)) => {
-                total.input = total.input.saturating_add(usage.input);
-                total.output = total.output.saturating_add(usage.output);
-                total.cached = total.cached.saturating_add(usage.cached);
-            }
-            None => self.usage.push((model.clone(), usage)),
-        }
-        if let Some(cost) = cost {
-            self.cost = Some(self.cost.unwrap_or_default() + cost);
-        }
-        let used = usage.input.saturating_add(usage.output).min(*window);
-        self.filled = Some(Filled { used, size: *window });
-    }
-
-    /// What a client is shown after the last request.
-    pub(super) fn report(&self) -> Option<UsageReport> {
-        let Filled { used, size } = self.filled?;
-        Some(UsageReport { used, size, cost: self.cost })
-    }
-}
-
 fn is_of(report: &Prompt, tasks: &[u64]) -> bool {
     matches!(report.from, Author::Task(task) if tasks.contains(&task))
 }
 
 fn shown_prompt(prompt: &Prompt) -> impl Iterator<Item = Event> {
-    prompt.content.iter().map(|content| Event::Said {
+    let content = prompt.content.iter().filter(|_| prompt.from == Author::User);
+    content.map(|content| Event::Said {
         message: prompt.message.clone(),
         role: Role::User,
         content: content.clone(),

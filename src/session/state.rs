@@ -2,6 +2,7 @@
 //! what "always" covers, when reports of tasks reach the model, and what is written down before it is told. Synchronous, without I/O, clock or
 //! ids of its own.
 
+mod asking;
 mod cards;
 mod follow;
 mod hold;
@@ -25,7 +26,7 @@ use self::turns::{Running, Stop};
 use super::commands::{self, TaskCommand};
 use super::flow::Flow;
 use super::ledger::Ledger;
-use super::questions::{Asker, Questions};
+use super::questions::Questions;
 use super::restore::Restored;
 use super::{Answered, Setting};
 use crate::config::{Busy, TasksSection};
@@ -63,6 +64,8 @@ pub(super) enum Input {
         call: CallId,
         answer: Answer,
     },
+    /// The time that `AskedLate` began is over.
+    NobodyAnswered(CallId),
     Set(Setting),
     /// The chosen model cannot be asked; `kept` stays.
     ModelRefused {
@@ -129,6 +132,9 @@ pub(super) enum Effect {
     },
     Ask(Question),
     Withdraw(CallId),
+    /// Nobody may be there to answer this question: its time begins now, in place of that of any other, and
+    /// at its end `NobodyAnswered` is said.
+    AskedLate(CallId),
     /// Let a call go on when all that was appended is written and all that was said is told.
     LetGo(Go),
     /// Start a turn on this prompt; the history is the transcript without it. Its first request carries
@@ -198,6 +204,7 @@ pub(super) struct Initial {
     pub(super) notice: Option<Fault>,
     /// It does a task: no user types here, and no client looks on.
     pub(super) is_child: bool,
+    /// What its client makes of what it is told; the default in a child, whose questions are its root's.
     pub(super) viewer: Viewer,
     pub(super) tasks: TasksSection,
 }
@@ -265,7 +272,7 @@ impl SessionState {
             seen: restored.seen,
             running: None,
             queue: VecDeque::new(),
-            questions: Questions::new(restored.rules, restored.open_cards),
+            questions: Questions::new(restored.rules, restored.open_cards, initial.viewer),
             reports: Reports::new(restored.inbox, restored.reported),
             tasks: Tasks::new(restored.unshown),
             follow_ups: FollowUps::default(),
@@ -315,7 +322,7 @@ impl SessionState {
             reported: self.reports.known().clone(),
             past: crate::tasks::Past::default(),
             open_cards: std::collections::BTreeSet::new(),
-            unshown: Vec::new(),
+            unshown: std::collections::BTreeMap::new(),
         }
     }
 
@@ -340,6 +347,7 @@ impl SessionState {
                 let asker = self.asker();
                 self.questions.answer(&call, answer, asker, &mut effects);
             }
+            Input::NobodyAnswered(call) => self.nobody_answered(&call, &mut effects),
             Input::Set(setting) => self.set_and_reply(setting, &mut effects),
             Input::ModelRefused { kept, why } => self.model_refused(kept, &why, &mut effects),
             Input::Turn(said) => self.turn_said(said, &mut effects),
@@ -496,15 +504,6 @@ impl SessionState {
         }
     }
 
-    fn asker(&self) -> Asker {
-        match &self.running {
-            None if self.held.is_some() => Asker::Running,
-            None => Asker::Idle,
-            Some(running) if running.stopping.is_some() => Asker::Stopping,
-            Some(_) => Asker::Running,
-        }
-    }
-
     /// Says something that the model does not see, and that a replay shows again.
     fn say(&mut self, text: String, effects: &mut Vec<Effect>) {
         let message = self.ids.message();
@@ -559,6 +558,7 @@ impl SessionState {
             self.not_delivered(prompt, effects);
         }
         self.end_commands(|_| true, effects);
+        self.attend(effects);
         effects.push(Effect::Stop);
     }
 }

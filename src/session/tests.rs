@@ -9,7 +9,7 @@ use super::Setting;
 use super::commands::{self, Command};
 use super::restore::Restored;
 use super::state::{Effect, Initial, Input, SessionState};
-use crate::config::{Busy, FollowUp, TasksSection};
+use crate::config::{Busy, Delivery, FollowUp, TasksSection};
 use crate::event::{CallStatus, CallUpdate, Event, Question, Settings, ThoughtLevel};
 use crate::fault::{Fault, Kind};
 use crate::ids::{CallId, IdSource, MessageId, PromptId};
@@ -21,6 +21,7 @@ use crate::viewer::{Late, Viewer};
 
 mod actor;
 mod follow;
+mod questions;
 mod records;
 mod restored;
 mod tasks;
@@ -30,6 +31,10 @@ fn state(busy: Busy) -> SessionState {
 }
 
 fn resumed(busy: Busy, restored: Restored, notice: Option<Fault>) -> SessionState {
+    seen_by(Viewer::default(), busy, restored, notice)
+}
+
+fn seen_by(viewer: Viewer, busy: Busy, restored: Restored, notice: Option<Fault>) -> SessionState {
     let settings = Settings {
         mode: Mode::Ask,
         model: "one".to_owned(),
@@ -44,8 +49,12 @@ fn resumed(busy: Busy, restored: Restored, notice: Option<Fault>) -> SessionStat
         has_tasks: true,
         notice,
         is_child: false,
-        viewer: Viewer { late: Late::Shown, ..Viewer::default() },
-        tasks: TasksSection { follow_up: Some(FollowUp::Off), ..TasksSection::default() },
+        viewer,
+        tasks: TasksSection {
+            follow_up: Some(FollowUp::Off),
+            delivery: Delivery::Detached,
+            ..TasksSection::default()
+        },
     };
     let mut state = SessionState::new(initial, restored, IdSource::default());
     state.handle(Input::Settle);
@@ -110,6 +119,7 @@ fn line(effect: &Effect) -> Option<String> {
         Effect::Delivered(prompts) => format!("delivered {prompts:?}"),
         Effect::Replied { text, usage, cost } => format!("replied {text:?} {usage:?} {cost:?}"),
         Effect::Withdraw(call) => format!("withdraw {call}"),
+        Effect::AskedLate(call) => format!("limit {call}"),
         Effect::StartTurn { prompt, history, steered, origin, cap } => {
             let steered: Vec<&str> = steered.iter().map(|report| report.message.as_str()).collect();
             let with = if steered.is_empty() { "" } else { " with " };
@@ -625,6 +635,7 @@ proptest! {
                     | Effect::TaskCommand { .. }
                     | Effect::EndCommand(_)
                     | Effect::Publish
+                    | Effect::AskedLate(_)
                     | Effect::SettleSoon => {}
                 }
             }

@@ -131,7 +131,7 @@ fn read(
         }
         Which::Cards => {
             "SELECT seq, at, epoch, kind, version, body, refs FROM records
-             WHERE session = ?1 AND seq > ?2 AND kind IN ('card', 'opened') ORDER BY seq LIMIT ?3"
+             WHERE session = ?1 AND seq > ?2 AND kind IN ('card', 'report', 'opened') ORDER BY seq LIMIT ?3"
         }
     })?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);

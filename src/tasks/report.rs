@@ -179,6 +179,14 @@ pub fn frame(collected: &Collected, details: &Details, age: Duration, most: u32)
     text + "</task_report>"
 }
 
+/// How the task ended that a frame is of; nothing where it is none.
+pub fn state_of(frame: &str) -> Option<State> {
+    let (head, _) = frame.strip_prefix("<task_report ")?.split_once('>')?;
+    let (_, state) = head.split_once("state=\"")?;
+    let (name, _) = state.split_once('"')?;
+    State::ALL.into_iter().find(|state| state.is_final() && state.name() == name)
+}
+
 /// Head and tail of a report, with a line between.
 fn shortened(report: &str, most: u32, name: &str) -> String {
     let (count, most) = (report.chars().count(), most as usize);

@@ -2,12 +2,14 @@
 //! `acp::client` for an editor that offers `fs/*` and `terminal/*`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use crate::ids::TerminalId;
+use super::local::Local;
+use crate::ids::{SessionId, TerminalId};
 
 /// Why a file or program could not be reached. Written for the model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -100,4 +102,11 @@ pub trait Host: Send + Sync {
         command: Command,
         watch: Watch<'a>,
     ) -> BoxFuture<'a, Result<Finished, HostError>>;
+
+    /// What a task of the session has that this is the host of; the session `child` does it. This machine's
+    /// own, unless the host has more to offer.
+    fn of_task(&self, child: &SessionId) -> Arc<dyn Host> {
+        let _ = child;
+        Arc::new(Local::new())
+    }
 }

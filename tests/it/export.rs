@@ -650,3 +650,53 @@ fn a_call_that_cards_stood_for_is_not_expected() {
     assert!(text.contains("...\n← say \"Started.\"\n= end_turn"), "{text}");
     syntax::parse("exported", &text).unwrap();
 }
+
+#[test]
+fn a_turn_that_began_by_itself_begins_on_a_prompt() {
+    let mut journal = Journal::new();
+    let report = |message: &str| Prompt {
+        id: PromptId::default(),
+        message: MessageId::new(message),
+        content: vec![Content::text("<task_report id=\"t1\" state=\"completed\">\n</task_report>")],
+        from: Author::Task(1),
+    };
+    let follow_up = |message: &str| Prompt {
+        content: vec![Content::text("Go on with the reports.")],
+        from: Author::FollowUp,
+        ..report(message)
+    };
+    let settings =
+        |mode| Record::Settings { mode, model: "m".to_owned(), thought: ThoughtLevel::Auto };
+    journal.turn("hello", "Hello.");
+    journal.add(settings(Mode::AcceptEdits));
+    journal.add(Record::Report { report: report("r1") });
+    journal.add(Record::Told { message: MessageId::new("told1"), content: Content::text("`t1`") });
+    journal.add(Record::Prompt { prompt: follow_up("f1") });
+    journal.add(Record::Turn { prompt: MessageId::new("f1") });
+    // It asks, since its mode is capped, and a prompt joins it.
+    let input = json!({"path": "new.txt", "content": "x\n"});
+    let call =
+        Call { id: CallId::new("w1"), tool: "write".to_owned(), input, signatures: Vec::new() };
+    let steered = vec![MessageId::new("r1")];
+    journal.says(Reply { steered, calls: vec![call], ..Reply::default() }, true);
+    let (write, made) = (CallId::new("w1"), "/w/proj/new.txt");
+    let joins = journal.prompt("be quick");
+    journal.described(&write, "Write new.txt", Some(made), vec![diff(made, None, "x\n")]);
+    journal.permission(&write, Answer::AllowOnce);
+    journal.outcome(&write, Outcome::done("done"), vec![diff(made, None, "x\n")]);
+    journal.says(Reply { steered: vec![joins], text: "Written.".into(), ..Reply::default() }, true);
+    journal.end(End::Finished);
+    journal.add(Record::Told { message: MessageId::new("told2"), content: Content::text("over") });
+    // One that did not come to begin.
+    journal.add(Record::Prompt { prompt: follow_up("f2") });
+    journal.add(Record::NotDelivered { prompt: MessageId::new("f2") });
+    journal.add(Record::Shown { tasks: vec![1] });
+    journal.turn("again", "Again.");
+    let script = journal.plays();
+    let begins = "# This turn began by itself, on reports of background tasks.\nmode ask\n";
+    assert!(script.contains(begins), "{script}");
+    assert!(script.contains("\nprompt \"Go on with the reports.\" as p1\n"), "{script}");
+    assert!(script.contains("\nmode accept-edits\nprompt \"again\"\n"), "{script}");
+    assert!(script.contains("\ntasks:\n  follow_up: off\n"), "{script}");
+    assert!(!script.contains("task_report") && !script.contains("cancelled"), "{script}");
+}

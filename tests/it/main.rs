@@ -35,6 +35,7 @@ mod sessions_cli;
 mod steer;
 mod store;
 mod stored;
+mod subagents;
 mod tasks;
 mod tidy;
 mod transport;

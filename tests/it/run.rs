@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output, Stdio};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::agent::Agent;
 use crate::support::client::nothing_asked;
@@ -103,6 +103,8 @@ const TASKS: &str = r#"
     when prompt "slow"
       delay 1500ms
       say "Slow, but done."
+    when prompt "[Talaria]*"
+      say "That is all."
     when prompt "*nterrupted*"
       delay 500ms
       call write {"path": "new.txt", "content": "new\n"}
@@ -128,11 +130,26 @@ fn a_run_lasts_until_its_tasks_are_over() {
     let lines: Vec<&str> = out.lines().filter(|line| !line.is_empty()).collect();
     assert_eq!(lines[..3], ["› start slow", "◦ `t1` · slow … started", "Started."], "{out}");
     assert!(lines[3].starts_with("● `t1` · slow … completed"), "{out}");
-    assert_eq!(lines[4..], ["    Slow, but done."], "{out}");
+    let by_itself = [
+        "    Slow, but done.",
+        "`t1` has reported; Talaria goes on with it by itself. `/stop` ends that.",
+        "That is all.",
+        "The follow-up to `t1` is over.",
+    ];
+    assert_eq!(lines[4..], by_itself, "{out}");
+    assert_eq!(text(&output.stderr), "");
 
     let output = run_tasks(&home, &["--json", "start slow"]);
     let out = text(&output.stdout);
-    assert!(out.lines().last().unwrap_or_default().contains("Slow, but done."), "{out}");
+    let mark = |line: &str| {
+        let update: Value = serde_json::from_str(line).unwrap();
+        update.pointer("/_meta/talaria/followUp").cloned()
+    };
+    let marks: Vec<Value> = out.lines().filter_map(mark).collect();
+    let (last, before) = marks.split_last().unwrap_or_else(|| panic!("{out}"));
+    assert!(out.lines().last().unwrap().contains("is over"), "{out}");
+    assert_eq!(*last, json!({"generation": 1, "tasks": ["t1"], "over": true}), "{out}");
+    assert!(before.iter().all(|mark| *mark == json!({"generation": 1, "tasks": ["t1"]})), "{out}");
 
     // The prompt's outcome is the run's.
     let output = run_tasks(&home, &["break slow"]);
@@ -140,6 +157,16 @@ fn a_run_lasts_until_its_tasks_are_over() {
     assert_eq!(output.status.code(), Some(1));
     assert!(out.contains("Slow, but done."), "{out}");
     assert!(text(&output.stderr).contains("the key was refused"));
+}
+
+#[test]
+fn the_report_of_a_task_that_the_user_started_is_told() {
+    let home = Home::scripted(TASKS);
+    let output = run_tasks(&home, &["/task slow"]);
+    let out = text(&output.stdout);
+    let told =
+        "`t1` has reported. The model reads it with your next prompt; `/collect` shows it.\n";
+    assert!(output.status.success() && out.ends_with(told), "{out}");
 }
 
 #[test]
@@ -158,12 +185,11 @@ fn a_task_that_waits_for_a_permission_ends_the_run_and_goes_on_later() {
     assert!(!home.exists("new.txt") && err.contains("waits for a permission"), "{err}");
 }
 
+/// The end of a run that is interrupted behind a line, and its exit code.
 #[cfg(unix)]
-#[test]
-fn an_interrupt_ends_the_wait_for_tasks() {
+fn interrupted_behind(home: &Home, line: &str) -> (String, Option<i32>) {
     use std::io::{BufRead, BufReader};
 
-    let home = Home::scripted(&TASKS.replace("1500ms", "60s"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_talaria"));
     command
         .args(["run", "start slow"])
@@ -176,10 +202,30 @@ fn an_interrupt_ends_the_wait_for_tasks() {
         .stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    while lines.next().unwrap().unwrap() != "Started." {}
+    while lines.next().unwrap().unwrap() != line {}
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    let rest: String = lines.map_while(Result::ok).collect();
+    let rest: Vec<String> = lines.map_while(Result::ok).collect();
+    (rest.join("\n"), child.wait().unwrap().code())
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_the_wait_for_tasks() {
+    let home = Home::scripted(&TASKS.replace("1500ms", "60s"));
+    let (rest, code) = interrupted_behind(&home, "Started.");
     assert!(rest.ends_with("`talaria run --continue \"/resume all\"` lets it go on."), "{rest}");
-    assert_eq!(child.wait().unwrap().code(), Some(130), "{rest}");
+    assert_eq!(code, Some(130), "{rest}");
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_ends_the_turn_that_a_report_started() {
+    let script =
+        TASKS.replace("say \"That is all.\"", "say \"Well,\\n\"\n delay 60s\n say \"no.\"");
+    let home = Home::scripted(&script.replace("1500ms", "10ms"));
+    let (rest, code) = interrupted_behind(&home, "Well,");
+    let stopped = "The follow-up to `t1` was stopped.";
+    assert_eq!(rest, format!("Cancelling; once more ends the agent.\n{stopped}"));
+    assert_eq!(code, Some(130));
 }

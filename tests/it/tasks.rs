@@ -9,6 +9,7 @@ mod deep;
 mod end;
 mod faults;
 mod fields;
+mod files;
 mod limits;
 mod permission;
 mod protocol;

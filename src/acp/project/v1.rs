@@ -1,10 +1,12 @@
 //! Events as ACP v1 updates, settings as options and modes.
 
+mod subagents;
+
 use agent_client_protocol::v1::schema as acp;
 
 use crate::event::{
-    CallContent, CallStatus, CallUpdate, CommandSpec, Event, PlanEntry, PlanPriority, PlanStatus,
-    Role, Settings, TaskMark, ThoughtLevel, ToolKind,
+    CallContent, CallStatus, CallUpdate, CommandSpec, Event, FollowUpMark, Notice, PlanEntry,
+    PlanPriority, PlanStatus, Role, Settings, TaskMark, ThoughtLevel, ToolKind,
 };
 use crate::ids::MessageId;
 use crate::permission::{Answer, Grant, Mode};
@@ -15,7 +17,22 @@ pub(in crate::acp) const MODE: &str = "mode";
 pub(in crate::acp) const MODEL: &str = "model";
 pub(in crate::acp) const THOUGHT: &str = "thought_level";
 
-/// The updates that say an event, in order.
+/// The plan that shows the session's tasks, beside the model's own.
+const BOARD: &str = "tasks";
+
+/// What says an event of `session`, in order: updates of it, and of a child where words go between the two.
+pub(in crate::acp) fn notifications(
+    session: &acp::SessionId,
+    event: Event,
+) -> Vec<acp::SessionNotification> {
+    if let Event::Between(between) = event {
+        return subagents::between(session, between);
+    }
+    let said = |update| acp::SessionNotification::new(session.clone(), update);
+    updates(event).into_iter().map(said).collect()
+}
+
+/// The updates that say an event in its own session, in order.
 pub(in crate::acp) fn updates(event: Event) -> Vec<acp::SessionUpdate> {
     match event {
         Event::Said { message, role, content } => vec![said(&message, role, content)],
@@ -39,11 +56,17 @@ pub(in crate::acp) fn updates(event: Event) -> Vec<acp::SessionUpdate> {
                 commands,
             ))]
         }
-        Event::Subagent(_)
-        | Event::Between(_)
-        | Event::Notice(_)
-        | Event::Board(_)
-        | Event::FollowUp(_) => Vec::new(),
+        Event::Subagent(subagent) => {
+            vec![acp::SessionUpdate::SubagentUpdate(subagents::subagent(subagent))]
+        }
+        Event::Notice(shown) => vec![acp::SessionUpdate::Notice(notice(shown))],
+        Event::Board(entries) => {
+            let entries = entries.into_iter().map(plan_entry).collect();
+            let plan = acp::PlanUpdateContent::items(acp::PlanId::new(BOARD), entries);
+            vec![acp::SessionUpdate::PlanUpdate(acp::PlanUpdate::new(plan))]
+        }
+        // The first is in two sessions; the second is a mark on what comes.
+        Event::Between(_) | Event::FollowUp(_) => Vec::new(),
         // Clients know one or the other; both are kept in step.
         Event::Settings(settings) => vec![
             acp::SessionUpdate::CurrentModeUpdate(acp::CurrentModeUpdate::new(settings.mode.id())),
@@ -115,6 +138,22 @@ pub(in crate::acp) fn call_patch(update: CallUpdate) -> acp::ToolCallUpdate {
         .raw_input(update.input)
         .raw_output(update.output);
     acp::ToolCallUpdate::new(update.id.to_string(), fields).meta(update.task.as_ref().map(meta))
+}
+
+fn notice(shown: Notice) -> acp::Notice {
+    let severity =
+        if shown.is_warning { acp::NoticeSeverity::Warning } else { acp::NoticeSeverity::Info };
+    acp::Notice::new(severity, shown.title).description(shown.text)
+}
+
+/// What says of a notification that it belongs to a turn that no prompt asked for, and whether it is its
+/// last.
+pub(in crate::acp) fn follow_up(mark: &FollowUpMark, is_last: bool) -> acp::Meta {
+    let mut said = serde_json::json!({ "generation": mark.generation, "tasks": mark.tasks });
+    if is_last {
+        said["over"] = true.into();
+    }
+    acp::Meta::from_iter([("talaria".to_owned(), serde_json::json!({ "followUp": said }))])
 }
 
 /// Our own data is nowhere but under our own key.

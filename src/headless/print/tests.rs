@@ -64,7 +64,13 @@ fn each_message_begins_on_a_line() {
     };
     check(
         Format::Plain,
-        &[said("m2", "Hel"), said("m2", "lo"), said("m3", "Not saved."), said("m2", " there")],
+        &[
+            said("m2", "Hel"),
+            said("m2", "lo"),
+            said("m3", "\n\n"),
+            said("m3", "\nNot saved."),
+            said("m2", " there"),
+        ],
         &expect![[r#"
             Hello
             Not saved.

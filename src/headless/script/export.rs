@@ -3,6 +3,7 @@
 
 mod expectations;
 mod files;
+mod follow_ups;
 mod model;
 mod places;
 mod story;
@@ -61,13 +62,14 @@ pub fn export(name: &str, entries: &[Entry]) -> Exported {
         asked: Vec::new(),
         denied: Vec::new(),
         limits: Vec::new(),
+        has_tasks: story.has_tasks,
         left_out: Vec::new(),
         out: Vec::new(),
     };
     if story.unknown > 0 {
         writer.leave_out(format!("{} records that this version does not know", story.unknown));
     }
-    if story.has_tasks {
+    if writer.has_tasks {
         writer.leave_out("what background tasks did and reported".to_owned());
     }
     writer.switch(Settings { mode: first_mode, ..writer.settings });
@@ -82,6 +84,7 @@ pub fn export(name: &str, entries: &[Entry]) -> Exported {
             Act::Settings(settings) if is_commands => writer.settings = *settings,
             Act::Settings(settings) => writer.switch(*settings),
             Act::Aside(aside) => writer.aside(aside, None),
+            Act::Turn(turn) if turn.is_follow_up() => writer.follow_up(turn),
             Act::Turn(turn) => writer.turn(turn),
             Act::NotDelivered => {
                 writer.leave_out("a prompt that was cancelled before a turn took it".to_owned());
@@ -115,6 +118,7 @@ struct Writer {
     /// Patterns of the configuration that refused a call.
     denied: Vec<String>,
     limits: Vec<String>,
+    has_tasks: bool,
     left_out: Vec<String>,
     out: Vec<String>,
 }

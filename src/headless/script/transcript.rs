@@ -145,7 +145,7 @@ impl Transcript {
 
     pub(crate) fn add(&mut self, seen: &Seen) {
         match seen {
-            Seen::Update { session, update } => {
+            Seen::Update { session, update, .. } => {
                 let update = self.normal(update);
                 let number = self.number(session);
                 self.follow_card(number, &update);

@@ -1,10 +1,11 @@
-//! Where a child's words go: to its task, bounded. A task that is slow to hear makes the child slow; what it
-//! hears is whole.
+//! Where a child's words go: to its task, bounded, and to a client that shows children as sessions. Whoever of
+//! the two is slow to hear makes the child slow; what they hear is whole.
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::shown::{ChildStream, Shown};
 use crate::event::{Event, Role};
 use crate::ids::PromptId;
 use crate::session::{Answered, Outgoing, Outlet};
@@ -52,11 +53,34 @@ impl Ear {
 pub(super) struct ChildOutlet {
     said: mpsc::Sender<ChildSaid>,
     ear: Ear,
+    shown: Option<Shown>,
 }
 
 impl ChildOutlet {
-    pub(super) fn new(said: mpsc::Sender<ChildSaid>, ear: Ear) -> Self {
-        Self { said, ear }
+    pub(super) fn new(
+        said: mpsc::Sender<ChildSaid>,
+        ear: Ear,
+        stream: Option<Box<dyn ChildStream>>,
+    ) -> Self {
+        Self { said, ear, shown: stream.map(Shown::new) }
+    }
+
+    /// Whether the task listens; there is room then for both.
+    async fn has_room(&self) -> bool {
+        let listens = self.said.reserve().await.is_ok();
+        if listens && let Some(shown) = &self.shown {
+            shown.ready().await;
+        }
+        listens
+    }
+
+    fn show(&mut self, event: &Event) {
+        let Some(shown) = &mut self.shown else { return };
+        if self.ear.closing.is_cancelled() {
+            shown.show_last(event);
+        } else {
+            shown.show(event);
+        }
     }
 
     fn pass_on(&self, said: ChildSaid) -> bool {
@@ -80,17 +104,21 @@ impl Outlet for ChildOutlet {
     async fn ready(&self) -> bool {
         tokio::select! {
             biased;
-            room = self.said.reserve() => room.is_ok() || self.ear.closing.is_cancelled(),
+            listens = self.has_room() => listens || self.ear.closing.is_cancelled(),
             () = self.ear.closing.cancelled() => true,
         }
     }
 
     fn say(&mut self, outgoing: Outgoing) -> bool {
         let said = match outgoing {
-            Outgoing::Event(event) => match of_event(event) {
-                Some(said) => said,
-                None => return true,
-            },
+            Outgoing::Event(event) => {
+                // Before its task hears it: what that makes of it comes behind.
+                self.show(&event);
+                match of_event(event) {
+                    Some(said) => said,
+                    None => return true,
+                }
+            }
             Outgoing::Answered { reply, answer } => {
                 reply(answer);
                 return true;

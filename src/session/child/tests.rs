@@ -1,5 +1,6 @@
 //! Children on the scripted model, with real tools and a real store.
 
+mod shown;
 mod world;
 
 use std::time::Duration;

@@ -3,7 +3,7 @@
 
 use crate::event::{CallContent, CallStatus, CallUpdate};
 use crate::ids::CallId;
-use crate::transcript::{Content, Outcome};
+use crate::transcript::{Author, Content, Outcome};
 
 /// How it came that something was left open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,22 +51,27 @@ impl Left {
         cancelled(call, reason)
     }
 
-    /// What the user is told: `turn` was open, or prompts were `waiting` for one.
-    pub(super) fn told(self, turn: bool, waiting: bool) -> Option<String> {
-        let turn_over = match self {
-            Self::Ended => "The turn was interrupted: Talaria ended while it ran.",
-            Self::Copied => "The turn was interrupted: this session was copied while it ran.",
+    /// What the user is told: a turn on a prompt of `turn` was open, or prompts of the user were `waiting` for
+    /// one.
+    pub(super) fn told(self, turn: Option<Author>, waiting: bool) -> Option<String> {
+        let which = match turn {
+            Some(Author::FollowUp) => "The turn that began by itself",
+            Some(Author::User | Author::Task(_)) | None => "The turn",
+        };
+        let why = match self {
+            Self::Ended => "Talaria ended while it ran",
+            Self::Copied => "this session was copied while it ran",
         };
         let text = match (turn, waiting) {
-            (false, false) => return None,
-            (true, false) => {
-                format!("{turn_over} Send a prompt such as `go on` to continue.")
-            }
-            (true, true) => format!(
-                "{turn_over} What was sent in the meantime did not reach the model; send it again \
+            (None, false) => return None,
+            (Some(_), false) => format!(
+                "{which} was interrupted: {why}. Send a prompt such as `go on` to continue."
+            ),
+            (Some(_), true) => format!(
+                "{which} was interrupted: {why}. What was sent in the meantime did not reach the model; send it again \
                  if it is still wanted."
             ),
-            (false, true) => "What was sent last did not reach the model; send it again if it is \
+            (None, true) => "What was sent last did not reach the model; send it again if it is \
                               still wanted."
                 .to_owned(),
         };

@@ -2,7 +2,9 @@
 
 mod cards;
 mod fixture;
+mod follow_ups;
 mod properties;
+mod unshown;
 
 use expect_test::{Expect, expect};
 use serde_json::json;

@@ -8,6 +8,7 @@ use super::{Effect, SessionState};
 use crate::config::{CancelWithTurn, Delivery};
 use crate::ids::{MessageId, PromptId};
 use crate::session::Answered;
+use crate::session::questions::Asker;
 use crate::transcript::End;
 use crate::viewer::Late;
 
@@ -112,12 +113,14 @@ impl SessionState {
         let Some(held) = self.held.take() else { return };
         effects.push(Effect::HoldEnds);
         // Where nobody waits any more, nobody may be asked.
-        let asker = self.asker();
-        self.questions.prompt_is_answered(asker, effects);
+        if self.asker() == Asker::Idle {
+            self.attend(effects);
+        }
         for prompt in held.prompts {
             effects.push(Effect::Reply { prompt, answer: answer.clone() });
         }
         self.go_on_with_queue(effects);
+        self.attend(effects);
     }
 
     /// It was held for as long as may be.
@@ -169,6 +172,7 @@ impl SessionState {
         if !covered {
             return;
         }
+        self.questions.turn_stops(effects);
         if self.cancels_tasks() && self.tasks.is_any_live() {
             if let Some(held) = &mut self.held
                 && !std::mem::replace(&mut held.is_cancelled, true)

@@ -86,6 +86,7 @@ impl SessionState {
         self.saving.trouble = trouble;
         if is_taken_over {
             self.stop_turn(Stop::TakenOver, effects);
+            self.attend(effects);
         } else if self.running.is_some() {
             self.tell_of_trouble(effects);
         }

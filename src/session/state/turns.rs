@@ -12,6 +12,7 @@ use crate::fault::{Fault, Kind};
 use crate::ids::{CallId, PromptId};
 use crate::letters;
 use crate::permission::Mode;
+use crate::session::questions::Asker;
 use crate::store::{Durability, Record, TitleBy};
 use crate::tasks::Origin;
 use crate::transcript::{
@@ -135,7 +136,8 @@ impl SessionState {
         self.tell_of_saving(effects);
         let steered = self.reports.pending();
         effects.push(Effect::StartTurn { prompt, history, steered, origin, cap });
-        self.questions.turn_starts(effects);
+        let asker = self.asker();
+        self.questions.turn_starts(asker, effects);
     }
 
     pub(super) fn stop_turn(&mut self, why: Stop, effects: &mut Vec<Effect>) {
@@ -175,6 +177,11 @@ impl SessionState {
                     running.is_released |= running.why == Why::Held && !ids.is_empty();
                     running.prompts.extend(&ids);
                     running.delivered.extend(delivered);
+                    if !ids.is_empty() {
+                        // The user is there now, also in a turn that began by itself.
+                        let asker = self.asker();
+                        self.questions.turn_starts(asker, effects);
+                    }
                     self.say_delivered(ids, effects);
                 }
             }
@@ -319,7 +326,8 @@ impl SessionState {
 
     fn ended(&mut self, ended: Ended, effects: &mut Vec<Effect>) {
         let Some(mut running) = self.running.take() else { return };
-        self.questions.calls_are_over(effects);
+        // The dialog of a task may stay, which is decided below.
+        self.questions.turn_is_over(Asker::Late, effects);
         // Only a turn that died leaves something open.
         if let Some(step) = leave_nothing_open(&mut running, effects) {
             self.keep(Arc::new(step));
@@ -360,8 +368,9 @@ impl SessionState {
             self.follow_up_is_over(mark, &answer, effects);
         }
         let is_held = self.hold(&running, &answer, effects);
-        let asker = self.asker();
-        self.questions.turn_is_over(asker, effects);
+        if self.asker() == Asker::Idle {
+            self.attend(effects);
+        }
         if !is_held {
             for prompt in &running.prompts {
                 effects.push(Effect::Reply { prompt: *prompt, answer: answer.clone() });
@@ -385,6 +394,7 @@ impl SessionState {
         }
         self.consider_follow_ups(effects);
         self.settle_hold(effects);
+        self.attend(effects);
     }
 
     /// Nothing runs and nothing is held: what comes next?

@@ -308,6 +308,7 @@ impl Play {
                 | Effect::AnswerTurn { .. }
                 | Effect::CancelTurn
                 | Effect::Publish
+                | Effect::AskedLate(_)
                 | Effect::SettleSoon => {}
             }
         }

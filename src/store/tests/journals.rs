@@ -279,6 +279,8 @@ async fn what_becomes_of_cards_is_read_without_the_rest() {
         let card = CallUpdate::new(CallId::new(format!("task-t{number}")));
         journal.append(Record::Card { card }, Durability::Process);
     }
+    let Record::Prompt { prompt: report } = prompt("report") else { unreachable!() };
+    journal.append(Record::Report { report }, Durability::Process);
     journal.flush().await;
     let mut batches = home.store.card_batches(&session("a"));
     let mut seqs = Vec::new();
@@ -289,6 +291,7 @@ async fn what_becomes_of_cards_is_read_without_the_rest() {
         }
         seqs.extend(entries.iter().map(|entry| entry.seq));
     }
-    // How the session was opened, and every card.
-    assert!(seqs.into_iter().eq(std::iter::once(1).chain((0..200).map(|number| 3 + 2 * number))));
+    // How the session was opened, every card, and the report.
+    let cards = (0..200).map(|number| 3 + 2 * number);
+    assert!(seqs.into_iter().eq(std::iter::once(1).chain(cards).chain([402])));
 }

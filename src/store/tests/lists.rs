@@ -102,6 +102,38 @@ async fn a_summary_says_what_was_done() {
 }
 
 #[tokio::test]
+async fn what_talaria_asks_itself_is_no_prompt_of_the_list() {
+    let home = Home::new();
+    let follow_up = || {
+        let Record::Prompt { prompt } = prompt("go on") else { unreachable!() };
+        Record::Prompt { prompt: Prompt { from: Author::FollowUp, ..prompt } }
+    };
+    for (id, records) in [
+        ("by itself", vec![follow_up(), Record::Shown { tasks: vec![1] }]),
+        ("a", vec![prompt("one"), follow_up(), Record::Shown { tasks: vec![1] }]),
+    ] {
+        let mut journal = home.create(id);
+        for record in records {
+            home.hand.advance(Duration::from_secs(1));
+            journal.append(record, Durability::Process);
+        }
+        journal.flush().await;
+    }
+    let page = list(&home, Query::default()).await;
+    let listed: Vec<_> = page.sessions.iter().map(|one| (one.id.as_str(), one.prompts)).collect();
+    assert_eq!(listed, [("a", 1)]);
+    // Nobody used the session since the user's prompt.
+    let used = page.sessions[0].updated;
+    assert_eq!(used, Timestamp(super::support::BEGIN.0 + 3_000));
+    home.store.reindex().await.unwrap();
+    let page = list(&home, Query::default()).await;
+    assert_eq!(
+        (ids(&page), page.sessions[0].prompts, page.sessions[0].updated),
+        (vec!["a"], 1, used)
+    );
+}
+
+#[tokio::test]
 async fn pages_are_stable_while_sessions_come_and_move() {
     let home = Home::new();
     for number in 0..250 {

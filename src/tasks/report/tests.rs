@@ -5,7 +5,7 @@ use std::time::Duration;
 use expect_test::expect;
 use serde_json::json;
 
-use super::{Work, collected, escaped, frame, shortened, so_far};
+use super::{Work, collected, escaped, frame, shortened, so_far, state_of};
 use crate::clock::Timestamp;
 use crate::config::Secret;
 use crate::ids::{MessageId, SessionId, TaskId};
@@ -170,4 +170,15 @@ fn a_running_task_gives_what_there_is() {
     assert_eq!(found.goal, "g (key)");
     assert_eq!(found.partial.as_deref(), Some("First, (key).\n\nSecond,"));
     assert_eq!((found.working_seconds, found.tokens), (3, 7));
+}
+
+#[test]
+fn a_frame_says_how_its_task_ended() {
+    for state in State::ALL {
+        let text = format!("<task_report id=\"t1\" state=\"{state}\">\ngoal: state=\"failed\"");
+        assert_eq!(state_of(&text), state.is_final().then_some(state));
+    }
+    for text in ["", "report of t1", "<task_report ", "<task_report id=\"t1\">", " <task_report>"] {
+        assert_eq!(state_of(text), None, "{text}");
+    }
 }

@@ -213,8 +213,14 @@ impl Chat {
         self.came.iter().position(|message| message.get("method").is_none() && message["id"] == *id)
     }
 
+    /// Of this session, without those of its tasks.
+    fn updates(&self, from: usize, to: usize) -> impl Iterator<Item = &Value> {
+        let own = |message: &&Value| message["params"]["sessionId"] == *self.session;
+        self.came[from..to].iter().filter(own).map(|message| &message["params"]["update"])
+    }
+
     fn said(&self, from: usize, to: usize) -> String {
-        let updates = self.came[from..to].iter().map(|message| &message["params"]["update"]);
+        let updates = self.updates(from, to);
         let chunks = updates.filter(|update| update["sessionUpdate"] == "agent_message_chunk");
         chunks.filter_map(|update| update["content"]["text"].as_str()).collect()
     }
@@ -253,7 +259,7 @@ impl Chat {
 
     /// What the client shows of a call now; nothing where it does not know it.
     pub(crate) fn card(&self, id: &str) -> Option<Value> {
-        let updates = self.came.iter().map(|message| &message["params"]["update"]);
+        let updates = self.updates(0, self.came.len());
         let mut card: Option<Value> = None;
         for update in updates.filter(|update| update["toolCallId"] == id) {
             let is_new = update["sessionUpdate"] == "tool_call";
@@ -271,8 +277,7 @@ impl Chat {
     /// The ids of all calls that came to be, in order, each once.
     pub(crate) fn calls(&self) -> Vec<String> {
         let mut ids: Vec<String> = Vec::new();
-        for message in &self.came {
-            let update = &message["params"]["update"];
+        for update in self.updates(0, self.came.len()) {
             let id =
                 update["toolCallId"].as_str().filter(|id| !ids.iter().any(|known| known == id));
             ids.extend(id.map(str::to_owned));

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::{chat, chat_with, row};
+use crate::support::agent::Agent;
 use crate::support::home::Home;
 use crate::support::tasks::{Chat, MODEL};
 
@@ -14,6 +15,15 @@ fn hold(chat: &mut Chat, gate: &str) -> Value {
     let turn = chat.prompt(&format!("hold {gate}"));
     chat.until_said(&format!("Holding {gate}."));
     turn
+}
+
+/// A chat of a client that is known to show and answer what comes while no prompt is open.
+fn known_client(home: &Home) -> Chat {
+    let mut agent = Agent::start(home);
+    let client = json!({ "name": "talaria", "version": "0.0.0" });
+    let params = json!({ "protocolVersion": 1, "clientCapabilities": {}, "clientInfo": client });
+    agent.call("initialize", &params).result();
+    Chat::of(agent, home)
 }
 
 /// The held turn ends.
@@ -110,6 +120,50 @@ fn ten_tasks_ask_one_dialog_at_a_time() {
     assert_eq!(chat.dialogs().len(), 10);
     assert!((0..10).all(|n| home.exists(&format!("f{n}"))));
     release(&mut chat, &home, "go", &turn);
+}
+
+#[test]
+fn c83_a_known_client_is_asked_while_no_prompt_is_open() {
+    let home = Home::scripted(MODEL);
+    let mut chat = known_client(&home);
+    chat.say("/task write a.txt");
+    let dialog = chat.asked();
+    chat.choose(&dialog, "allow_once");
+    chat.until("t1", "completed");
+    assert!(home.exists("a.txt"));
+    // A dialog that is open when the turn ends stays.
+    let turn = hold(&mut chat, "go");
+    chat.say("/task write b.txt");
+    let dialog = chat.asked();
+    release(&mut chat, &home, "go", &turn);
+    chat.say("/tasks");
+    assert_eq!(chat.open_dialogs(), std::slice::from_ref(&dialog));
+    chat.choose(&dialog, "allow_once");
+    chat.until("t2", "completed");
+    assert!(home.exists("b.txt"));
+}
+
+#[test]
+fn c83_an_unknown_client_is_asked_with_its_next_prompt_alone() {
+    let (home, mut chat) = chat();
+    chat.say("/task write a.txt");
+    chat.until("t1", "waiting");
+    chat.say("/tasks");
+    assert_eq!(chat.dialogs(), Vec::<Value>::new());
+    let turn = hold(&mut chat, "go");
+    let dialog = chat.asked();
+    release(&mut chat, &home, "go", &turn);
+    assert_eq!(chat.open_dialogs(), Vec::<Value>::new(), "it is withdrawn before the answer");
+    let turn = hold(&mut chat, "again");
+    let again = chat.asked();
+    assert_eq!(
+        again["params"]["toolCall"]["toolCallId"],
+        dialog["params"]["toolCall"]["toolCallId"]
+    );
+    chat.choose(&again, "allow_once");
+    chat.until("t1", "completed");
+    assert!(home.exists("a.txt"));
+    release(&mut chat, &home, "again", &turn);
 }
 
 #[test]

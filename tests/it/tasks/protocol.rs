@@ -24,7 +24,7 @@ fn fork(mut chat: Chat, home: &Home) -> Chat {
 }
 
 /// The session that does a session's task, of which clients are told nothing.
-fn child_of(home: &Home, session: &str) -> String {
+pub(super) fn child_of(home: &Home, session: &str) -> String {
     let database = rusqlite::Connection::open_with_flags(
         home.state().join("talaria.db"),
         rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY,

@@ -421,6 +421,7 @@ impl Writer {
             lines.push("turn:".to_owned());
             lines.extend(self.limits.iter().map(|limit| format!("  {limit}")));
         }
+        lines.extend(self.tasks());
         lines
     }
 }

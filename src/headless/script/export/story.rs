@@ -9,7 +9,7 @@ use crate::ids::{CallId, MessageId};
 use crate::known::Known;
 use crate::permission::{Answer, Mode};
 use crate::store::{Entry, Record};
-use crate::transcript::{Outcome, Over, Prompt, Reply};
+use crate::transcript::{Author, Outcome, Over, Prompt, Reply};
 
 /// A session from its first record to its last.
 #[derive(Debug, Default)]
@@ -69,6 +69,21 @@ pub(super) struct TurnStory {
     pub(super) over: Option<Over>,
 }
 
+impl TurnStory {
+    /// Whether it began by itself: Talaria let the model go on with reports.
+    pub(super) fn is_follow_up(&self) -> bool {
+        self.prompt.from == Author::FollowUp
+    }
+
+    /// Whether it asked as in the mode `ask`, which such a turn has where the session allows more.
+    pub(super) fn is_capped(&self) -> bool {
+        let mut beats = self.steps.iter().flat_map(|step| &step.beats);
+        self.is_follow_up()
+            && beats.any(|beat| matches!(beat, Beat::Asked { .. }))
+            && !self.steps.iter().any(StepStory::edits_freely)
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct StepStory {
     /// What happened while the reply was being written.
@@ -99,6 +114,14 @@ impl StepStory {
         self.beats.iter().find_map(|beat| {
             let Beat::Asked { call: asked, answer } = beat else { return None };
             (asked == call).then_some(*answer)
+        })
+    }
+
+    /// Whether it changed a file without asking.
+    fn edits_freely(&self) -> bool {
+        self.beats.iter().any(|beat| {
+            let Beat::Begun(call) = beat else { return false };
+            self.edits(call) && self.answer(call).is_none()
         })
     }
 
@@ -233,7 +256,8 @@ impl Reader {
             }
             Record::Title { title, .. } => self.story.title = Some(title),
             Record::Prompt { prompt } => {
-                if self.lost.contains(&prompt.message) {
+                // What Talaria was to ask itself is missed by nobody.
+                if self.lost.contains(&prompt.message) && prompt.from == Author::User {
                     match &mut self.turn {
                         Some(turn) => turn.undelivered.push(prompt.clone()),
                         None => self.act(Act::NotDelivered),
@@ -272,10 +296,12 @@ impl Reader {
                 self.beat(Beat::Settled { call, outcome, shown });
             }
             // Said by Talaria: it says it again where it has a reason.
-            Record::NotDelivered { .. } | Record::Told { .. } | Record::Plan { .. } => {}
+            Record::NotDelivered { .. }
+            | Record::Told { .. }
+            | Record::Plan { .. }
+            | Record::Shown { .. } => {}
             // The tasks run again, or not, and nobody knows when.
             Record::Card { .. } | Record::Report { .. } => self.story.has_tasks = true,
-            Record::Shown { .. } => {}
             Record::End { over } => self.close(Some(over)),
         }
     }

@@ -12,6 +12,7 @@ use crate::model::catalog;
 use crate::model::provider::HttpClient;
 use crate::store::{self, StoreGuard};
 use crate::tools::ToolSettings;
+use crate::tools::local::Local;
 use crate::tools::permission::Policy;
 use crate::tools::roots::Roots;
 
@@ -34,17 +35,22 @@ impl World {
         let state = tempfile::tempdir().unwrap();
         let folder = state.path().to_owned();
         let (store, guard) = Store::start(store::Settings { folder, clock: Clock::real() });
-        Self::on(script, config, store, Some((guard, state)))
+        Self::on((script, config), store, None, Some((guard, state)))
+    }
+
+    /// In a client that shows children as sessions.
+    pub(super) fn shown(script: &str, streams: Arc<dyn ChildStreams>) -> Self {
+        Self::on((script, Config::default()), Store::off(), Some(streams), None)
     }
 
     pub(super) fn without_store(script: &str) -> Self {
-        Self::on(script, Config::default(), Store::off(), None)
+        Self::on((script, Config::default()), Store::off(), None, None)
     }
 
     fn on(
-        script: &str,
-        mut config: Config,
+        (script, mut config): (&str, Config),
         store: Store,
+        streams: Option<Arc<dyn ChildStreams>>,
         state: Option<(StoreGuard, TempDir)>,
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -78,6 +84,7 @@ impl World {
             version: "1.2.3",
             tasks: tasks.clone(),
             settings: LiveSettings::default(),
+            streams,
         };
         let children = Children::new(parent, Arc::new(environment), watched);
         Self { folder, children, settings, store, tasks, _state: state }

@@ -12,11 +12,13 @@ use crate::transcript::{Author, Content, End, Outcome, Prompt, Reply};
 
 pub(super) fn report(task: u64) -> Prompt {
     let id = format!("report{task}");
-    let content = vec![Content::text(format!("report of t{task}"))];
+    let frame =
+        format!("<task_report id=\"t{task}\" state=\"failed\">\nIt said nothing.</task_report>");
+    let content = vec![Content::text(frame)];
     Prompt { id: PromptId::default(), message: message(&id), content, from: Author::Task(task) }
 }
 
-fn reports(task: u64) -> Record {
+pub(super) fn reports(task: u64) -> Record {
     Record::Report { report: report(task) }
 }
 
@@ -38,12 +40,12 @@ pub(super) fn card(id: &str, status: Option<CallStatus>) -> Record {
     Record::Card { card }
 }
 
-fn began(id: &str) -> Record {
+pub(super) fn began(id: &str) -> Record {
     card(id, Some(CallStatus::InProgress))
 }
 
 /// What changes at the end.
-fn completed(id: &str) -> Record {
+pub(super) fn completed(id: &str) -> Record {
     let Record::Card { card } = card(id, Some(CallStatus::Completed)) else { unreachable!() };
     let card = CallUpdate { tool: None, title: None, kind: None, input: None, ..card };
     Record::Card { card }
@@ -61,20 +63,20 @@ fn delegates(call: &str) -> Record {
     Record::Call { shown }
 }
 
-fn gave(call: &str, tasks: &[u64]) -> Record {
+pub(super) fn gave(call: &str, tasks: &[u64]) -> Record {
     let Record::Outcome { call, outcome, shown, .. } = done(call, "reports") else {
         unreachable!()
     };
     Record::Outcome { call, outcome, shown, gave: tasks.to_vec() }
 }
 
-fn steered(id: &str, tasks: &[u64]) -> Record {
+pub(super) fn steered(id: &str, tasks: &[u64]) -> Record {
     let Record::Reply { reply, spent } = reply(id, &[]) else { unreachable!() };
     let steered = tasks.iter().map(|task| report(*task).message).collect();
     Record::Reply { reply: Reply { steered, ..reply }, spent }
 }
 
-fn opened(forked_from: Option<&str>) -> Record {
+pub(super) fn opened(forked_from: Option<&str>) -> Record {
     Record::Opened(Opened {
         cwd: "/".into(),
         additional: Vec::new(),
@@ -149,6 +151,46 @@ fn a_card_that_is_open_at_the_end_is_shown_as_interrupted() {
     let shown = restorer.take(&entries[0]);
     let crate::event::Event::Call(card) = &shown[0] else { panic!("{shown:?}") };
     assert_eq!(card.status, Some(CallStatus::InProgress), "its process lives");
+}
+
+#[test]
+fn a_task_that_reported_is_not_shown_as_interrupted() {
+    // The process ended before the last change of the card was written.
+    let records = [began("task-t1"), began("task-t1/c3"), began("task-t2"), reports(1)];
+    let finished = check(
+        &records,
+        &expect![[r#"
+        call task-t1 ("delegate_task_async") ("`t1` · goal") (Think) (Failed)
+          shows ["failed: its report has come"] at 0 places
+          (Object {"task_id": String("t1")}) -> None for t1 failed
+        call task-t1/c3 ("delegate_task_async") ("`t1` · goal") (Think) (Failed)
+          shows ["The task that asked for this has ended."] at 0 places
+          (Object {"task_id": String("t1")}) -> None for t1 failed
+        call task-t2 ("delegate_task_async") ("`t2` · goal") (Think) (Failed)
+          shows ["interrupted: the process that ran it ended\n`/resume t2` lets it go on"] at 0 places
+          (Object {"task_id": String("t2")}) -> None for t2 interrupted
+    "#]],
+    );
+    // The tasks tell the rest of it.
+    let open: Vec<&str> = finished.restored.open_cards.iter().map(CallId::as_str).collect();
+    assert_eq!(open, ["task-t1", "task-t1/c3", "task-t2"]);
+    assert_eq!(finished.restored.inbox, [report(1)]);
+    assert_eq!(finished.restored.unshown.len(), 0);
+    // Before it was copied.
+    check(
+        &[&records[..], &[opened(Some("original"))]].concat(),
+        &expect![[r#"
+        call task-t1 ("delegate_task_async") ("`t1` · goal") (Think) (Failed)
+          shows ["failed: its report has come"] at 0 places
+          (Object {"task_id": String("t1")}) -> None for t1 failed
+        call task-t1/c3 ("delegate_task_async") ("`t1` · goal") (Think) (Failed)
+          shows ["The task that asked for this has ended."] at 0 places
+          (Object {"task_id": String("t1")}) -> None for t1 failed
+        call task-t2 ("delegate_task_async") ("`t2` · goal") (Think) (Failed)
+          shows ["This task goes on in the session that this is a copy of."] at 0 places
+          (Object {"task_id": String("t2")}) -> None for t2 cancelled
+    "#]],
+    );
 }
 
 #[test]

@@ -1,19 +1,22 @@
 //! What holds of every journal: whatever is in it, and wherever a session that wrote it died.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proptest::collection::vec;
-use proptest::prelude::{Just, Strategy, any, prop_assert, prop_assert_eq, prop_oneof, proptest};
-use proptest::sample::select;
+use proptest::prelude::{
+    Just, Strategy, any, prop_assert, prop_assert_eq, prop_assert_ne, prop_oneof, proptest,
+};
+use proptest::sample::{Index, select};
 use proptest::test_runner::TestCaseError;
 
 use super::cards::{card, report};
+use super::follow_ups::follow_up;
 use super::{arrives, begun, done, entry, message, prompt, read, reply, shows, turn, words};
-use crate::event::{CallContent, CallStatus, CallUpdate, Event};
-use crate::ids::{CallId, TerminalId};
+use crate::event::{CallContent, CallStatus, CallUpdate, Event, Role};
+use crate::ids::{CallId, MessageId, TerminalId};
 use crate::permission::{Answer, Grant, Rule};
-use crate::session::restore::Restorer;
+use crate::session::restore::{Restored, Restorer};
 use crate::store::{Entry, Opened, Record, TitleBy};
 use crate::transcript::{
     self, Author, Call, Content, End, Outcome, Over, Prompt, Reply, Settled, Spent, Step,
@@ -36,6 +39,8 @@ fn any_record() -> impl Strategy<Value = Record> {
     let steered_id = select(vec!["m1", "m2", "m3", "m4", "report1", "report2"]);
     prop_oneof![
         4 => message_id().prop_map(arrives),
+        1 => message_id().prop_map(|id| Record::Prompt { prompt: follow_up(id) }),
+        1 => vec(1_u64..4, 0..2).prop_map(|tasks| Record::Shown { tasks }),
         4 => message_id().prop_map(turn),
         1 => message_id().prop_map(|id| Record::NotDelivered { prompt: message(id) }),
         1 => message_id().prop_map(|id| Record::Aside {
@@ -224,6 +229,8 @@ fn holds(entries: &[Entry]) -> Result<(), TestCaseError> {
         }
     }
 
+    ends_are_known(&records, (&events, &finished.restored))?;
+
     // The repairs say the same in the journal, also where Talaria ended again before all were written.
     let after = |repairs: &[Record]| {
         let repairs = repairs.iter().map(entry);
@@ -237,6 +244,69 @@ fn holds(entries: &[Entry]) -> Result<(), TestCaseError> {
     prop_assert_eq!(events_again, events);
     prop_assert_eq!(again.restored, finished.restored);
     prop_assert_eq!(again.repairs, Vec::new());
+    Ok(())
+}
+
+/// What holds of ends of tasks.
+fn ends_are_known(
+    records: &[Record],
+    (events, restored): (&[Event], &Restored),
+) -> Result<(), TestCaseError> {
+    // Only what users sent is shown as that.
+    for event in events {
+        let Event::Said { role: Role::User, content: Content::Text { text }, .. } = event else {
+            continue;
+        };
+        prop_assert!(
+            text.starts_with("prompt ") || text.starts_with("[A prompt was here"),
+            "{text}"
+        );
+    }
+
+    // What is not shown yet is, whole, what a replay shows.
+    let replayed: BTreeMap<&CallId, &CallUpdate> =
+        calls(events).into_iter().map(|card| (&card.id, card)).collect();
+    for (task, card) in &restored.unshown {
+        prop_assert_eq!(card.id.as_str(), format!("task-t{}", task));
+        prop_assert_eq!(Some(&card), replayed.get(&card.id));
+        prop_assert!(card.status.is_some_and(CallStatus::is_final));
+    }
+    if records.iter().any(|record| matches!(record, Record::Opened(_))) {
+        return Ok(());
+    }
+
+    // A task that has reported is not interrupted.
+    let reported = |card: &&CallUpdate| {
+        let is_of = |task: &u64| card.id.as_str().starts_with(&format!("task-t{task}"));
+        restored.reported.iter().any(is_of)
+    };
+    for card in calls(events).into_iter().filter(reported) {
+        prop_assert_ne!(&card.task.as_ref().unwrap().state, "interrupted");
+    }
+
+    // No end is missed and none is told twice; without marks, those do not count that the model knows.
+    let mut shown = BTreeSet::new();
+    let mut last: BTreeMap<u64, bool> = BTreeMap::new();
+    for record in records {
+        if let Record::Shown { tasks } = record {
+            shown.extend(tasks);
+        }
+        let Record::Card { card } = record else { continue };
+        if let Ok(task) = card.id.as_str().trim_start_matches("task-t").parse() {
+            let is_final = last.entry(task).or_default();
+            *is_final = card.status.map_or(*is_final, CallStatus::is_final);
+        }
+    }
+    let is_final = |(task, is_final): (u64, bool)| is_final.then_some(task);
+    let ended: BTreeSet<u64> = last.into_iter().filter_map(is_final).collect();
+    let expected: BTreeSet<u64> = ended.difference(&shown).copied().collect();
+    let unshown: BTreeSet<u64> = restored.unshown.keys().copied().collect();
+    prop_assert!(unshown.is_subset(&expected));
+    let waits = |task: &u64| restored.inbox.contains(&report(*task));
+    prop_assert!(expected.iter().filter(|task| waits(task)).all(|task| unshown.contains(task)));
+    if matches!(records.first(), Some(Record::Shown { .. })) {
+        prop_assert_eq!(unshown, expected);
+    }
     Ok(())
 }
 
@@ -255,6 +325,9 @@ enum Move {
     Settle(usize, Vec<u64>),
     Card(usize, usize),
     Report(u64),
+    /// A turn begins by itself, on the reports that are there.
+    FollowUp,
+    Shown(u64),
     End,
     GiveUpWaiting,
 }
@@ -270,6 +343,8 @@ fn any_move() -> impl Strategy<Value = Move> {
             .prop_map(|(at, gave)| Move::Settle(at, gave)),
         2 => (0..CARDS.len(), 0..STATUSES.len()).prop_map(|(id, status)| Move::Card(id, status)),
         3 => (1_u64..8).prop_map(Move::Report),
+        4 => Just(Move::FollowUp),
+        2 => (1_u64..3).prop_map(Move::Shown),
         2 => Just(Move::End),
         1 => Just(Move::GiveUpWaiting),
     ]
@@ -317,11 +392,16 @@ impl Live {
             }
             Move::Begin if !self.running && !self.waiting.is_empty() => {
                 let prompt = self.waiting.remove(0);
-                self.running = true;
-                self.records.push(turn(prompt.message.as_str()));
-                let turn = Turn { prompt, steps: Vec::new(), over: None };
-                self.transcript.entries.push(transcript::Entry::Turn(Arc::new(turn)));
+                self.begin(prompt);
             }
+            Move::FollowUp
+                if !self.running && self.waiting.is_empty() && !self.inbox.is_empty() =>
+            {
+                let prompt = follow_up(&self.id('m'));
+                self.records.push(Record::Prompt { prompt: prompt.clone() });
+                self.begin(prompt);
+            }
+            Move::Shown(task) => self.records.push(Record::Shown { tasks: vec![task] }),
             Move::Reply { calls, steer } if self.running && self.step.is_none() => {
                 let mut steered =
                     if steer { std::mem::take(&mut self.waiting) } else { Vec::new() };
@@ -392,11 +472,19 @@ impl Live {
                 }
             }
             Move::Report(_)
+            | Move::FollowUp
             | Move::Begin
             | Move::Reply { .. }
             | Move::End
             | Move::GiveUpWaiting => {}
         }
+    }
+
+    fn begin(&mut self, prompt: Prompt) {
+        self.running = true;
+        self.records.push(turn(prompt.message.as_str()));
+        let turn = Turn { prompt, steps: Vec::new(), over: None };
+        self.transcript.entries.push(transcript::Entry::Turn(Arc::new(turn)));
     }
 
     fn close_step(&mut self) {
@@ -418,16 +506,23 @@ proptest! {
     }
 
     #[test]
-    fn a_session_is_restored_from_wherever_it_died(moves in vec(any_move(), 0..40)) {
+    fn a_session_is_restored_from_wherever_it_died(
+        moves in vec(any_move(), 0..40),
+        is_marked in any::<bool>(),
+        end in any::<Index>(),
+    ) {
         let mut live = Live::default();
+        if is_marked {
+            live.records.push(Record::Shown { tasks: Vec::new() });
+        }
         let mut restorer = Restorer::new(2);
-        let mut read = 0;
+        let mut taken = 0;
         for next in moves {
             live.make(&next);
-            for record in &live.records[read..] {
+            for record in &live.records[taken..] {
                 restorer.take(&entry(record));
             }
-            read = live.records.len();
+            taken = live.records.len();
             // Also in the middle of a turn: it is what the session has in memory now.
             prop_assert_eq!(&restorer.restored.transcript, &live.transcript);
             prop_assert_eq!(&restorer.waiting, &live.waiting);
@@ -449,6 +544,27 @@ proptest! {
             open + told + usize::from(live.running) + live.waiting.len()
         );
         holds(&live.records.iter().map(entry).collect::<Vec<_>>())?;
+        // Also between two records that are written together.
+        let written = end.index(live.records.len() + 1);
+        let entries: Vec<Entry> = live.records[..written].iter().map(entry).collect();
+        holds(&entries)?;
+        let (_, finished) = read(&entries);
+        let mut given: Vec<&MessageId> =
+            steered(&finished.restored.transcript).into_iter().map(|one| &one.message).collect();
+        given.extend(finished.restored.inbox.iter().map(|report| &report.message));
+        for task in finished.restored.reported {
+            let times = given.iter().filter(|message| ***message == report(task).message).count();
+            prop_assert!(times == 1 || times == 0 && live.gave.contains(&task));
+        }
+        let lost = finished.repairs.iter().any(|record| matches!(record, Record::NotDelivered { .. }));
+        let told = finished.repairs.iter().any(|record| matches!(record, Record::Told { .. }));
+        let is_follow_up = |record: &Record| {
+            matches!(record, Record::Prompt { prompt } if prompt.from == Author::FollowUp)
+        };
+        if lost && live.records[..written].last().is_some_and(is_follow_up) {
+            // It would have begun while nothing ran and no prompt waited.
+            prop_assert!(!told);
+        }
     }
 }
 
