@@ -2,6 +2,7 @@
 //! `talaria run`, `talaria drive`, tests and benches. It holds no agent loop.
 
 pub mod chat;
+pub mod client;
 pub mod demo;
 pub mod editor;
 pub mod laws;

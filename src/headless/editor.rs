@@ -196,6 +196,30 @@ impl Editor {
         Some(said)
     }
 
+    /// The id of the question that [`Editor::answer`] would answer.
+    pub(crate) fn oldest_question(&self) -> Option<&Value> {
+        self.questions.front().map(|question| &question.id)
+    }
+
+    /// Answers one question; says what was answered, `None` if it is not open.
+    pub(crate) fn answer_to(&mut self, request: &Value, answer: Answer) -> Option<Answer> {
+        let question = self.take_question(request)?;
+        let (result, said) = policy::outcome(answer, &question.params);
+        self.reply(&question.id, Ok(result));
+        Some(said)
+    }
+
+    /// Leaves a question without an answer for ever, as some clients do.
+    pub(crate) fn ignore(&mut self, request: &Value) {
+        self.take_question(request);
+    }
+
+    /// Answers a notification with an error, as some clients do: an error of no request.
+    pub(crate) fn complain(&mut self, message: &str) {
+        let error = json!({"code": -32603, "message": message});
+        self.send(&json!({"jsonrpc": "2.0", "id": null, "error": error}));
+    }
+
     /// Sends bytes as they are. A line that is a request is matched with its response by its own id.
     pub fn send_raw(&mut self, bytes: Vec<u8>) -> Option<RequestId> {
         self.raw_lines += 1;

@@ -7,6 +7,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::card;
+use crate::viewer::Late as Shows;
 
 /// A rule of the protocol that is always checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,8 +19,9 @@ pub enum Law {
     Early,
     /// Every request is answered exactly once.
     Answers,
-    /// No text, thought, call or plan comes while no prompt is open and nothing is loaded, and nobody is
-    /// asked for permission by what is loaded. Cards of background tasks come at any time.
+    /// What comes while no prompt is open and nothing is loaded is what the client shows then: to one that may
+    /// lose it nothing of the conversation, and no question; to nobody a user's message. Nobody is asked for
+    /// permission by what is loaded.
     Late,
     /// A call is announced before it is updated.
     Order,
@@ -108,9 +110,20 @@ impl SessionState {
     }
 }
 
+/// Updates that a client keeps whenever they come.
+const NEVER_LOST: [&str; 5] = [
+    "available_commands_update",
+    "config_option_update",
+    "current_mode_update",
+    "session_info_update",
+    "usage_update",
+];
+
 /// Watches a connection.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Laws {
+    /// What the client makes of what comes while no prompt is open.
+    shows: Shows,
     excepted: BTreeMap<Law, String>,
     breaches: Vec<Breach>,
     initialize_sent: bool,
@@ -119,7 +132,26 @@ pub struct Laws {
     sessions: HashMap<String, SessionState>,
 }
 
+impl Default for Laws {
+    fn default() -> Self {
+        Self {
+            shows: Shows::Shown,
+            excepted: BTreeMap::new(),
+            breaches: Vec::new(),
+            initialize_sent: false,
+            initialized: false,
+            capabilities: Value::Null,
+            sessions: HashMap::new(),
+        }
+    }
+}
+
 impl Laws {
+    /// Says what the client makes of what comes while no prompt is open; else it shows it.
+    pub fn client_shows(&mut self, late: Shows) {
+        self.shows = late;
+    }
+
     /// Switches a law off from here on.
     pub fn except(&mut self, law: Law, reason: String) {
         self.excepted.insert(law, reason);
@@ -238,7 +270,6 @@ impl Laws {
         let is_early = !state.is_open && state.loads == 0;
         let is_replaying = state.is_replaying();
         let mut unannounced = None;
-        let mut is_of_task = false;
         if matches!(kind, "tool_call" | "tool_call_update") {
             let id = update.get("toolCallId").and_then(Value::as_str).unwrap_or_default();
             if kind == "tool_call_update" && !state.calls.contains_key(id) {
@@ -249,7 +280,6 @@ impl Laws {
                 call.is_final = matches!(status, "completed" | "failed");
             }
             call.is_of_task |= card::mark(update).is_some();
-            is_of_task = call.is_of_task;
         }
         if is_early {
             self.broken(
@@ -263,18 +293,13 @@ impl Laws {
         if let Some(id) = unannounced {
             self.broken(Law::Order, format!("the call `{id}` was updated before it was announced"));
         }
-        let of_a_turn = matches!(
-            kind,
-            "agent_message_chunk"
-                | "agent_thought_chunk"
-                | "user_message_chunk"
-                | "tool_call"
-                | "tool_call_update"
-                | "plan"
-                | "plan_update"
-        );
-        if of_a_turn && !is_of_task && !busy && !is_early {
-            self.broken(Law::Late, format!("`{kind}` came while no prompt was open"));
+        let is_lawful = match self.shows {
+            Shows::Shown | Shows::ShownTwice => kind != "user_message_chunk",
+            Shows::Lost => NEVER_LOST.contains(&kind),
+        };
+        if !is_lawful && !busy && !is_early {
+            let lost = if self.shows == Shows::Lost { ", and this client may lose it" } else { "" };
+            self.broken(Law::Late, format!("`{kind}` came while no prompt was open{lost}"));
         }
         self.check_diffs(update);
     }
@@ -302,9 +327,17 @@ impl Laws {
             self.broken(Law::Early, format!("`{method}` came before the response to `initialize`"));
         }
         let session = self.sessions.get(session_of(params));
-        if method == "session/request_permission" && session.is_some_and(SessionState::is_replaying)
-        {
+        let is_question = method == "session/request_permission";
+        if is_question && session.is_some_and(SessionState::is_replaying) {
             self.broken(Law::Late, format!("`{method}` came of a session that is loaded"));
+        } else if is_question
+            && self.shows == Shows::Lost
+            && session.is_some_and(|session| session.open_prompts == 0)
+        {
+            let text = format!(
+                "`{method}` came while no prompt was open, and this client may never answer"
+            );
+            self.broken(Law::Late, text);
         }
         let needs: &[&str] = match method {
             "fs/read_text_file" => &["fs", "readTextFile"],
@@ -388,14 +421,48 @@ mod tests {
         let other = json!({"sessionUpdate": "tool_call_update", "toolCallId": "task-t2",
             "_meta": {"talaria": {"task": {"id": "t2", "state": "queued"}}}});
         laws.update("s", &other);
-        laws.update("s", &json!({"sessionUpdate": "tool_call", "toolCallId": "c1"}));
-        assert_eq!(broken(&laws), ["order", "late"]);
+        assert_eq!(broken(&laws), ["order"]);
+    }
+
+    #[test]
+    fn a_client_that_may_lose_it_is_told_nothing_late() {
+        let mut laws = laws();
+        laws.client_shows(Shows::Lost);
+        let say = json!({"sessionUpdate": "agent_message_chunk"});
+        let card = json!({"sessionUpdate": "tool_call", "toolCallId": "task-t1", "status": "completed",
+            "_meta": {"talaria": {"task": {"id": "t1", "state": "completed"}}}});
+        laws.request_sent("session/prompt", &json!({"sessionId": "s"}));
+        laws.update("s", &say);
+        laws.agent_spoke("session/request_permission", &json!({"sessionId": "s"}));
+        laws.response_came("session/prompt", "s", Some(&json!({})), &[]);
+        for kind in NEVER_LOST {
+            laws.update("s", &json!({ "sessionUpdate": kind }));
+        }
+        assert_eq!(broken(&laws), Vec::<&str>::new());
+        laws.update("s", &say);
+        laws.update("s", &card);
+        laws.agent_spoke("session/request_permission", &json!({"sessionId": "s"}));
+        assert_eq!(broken(&laws), ["late", "late", "late"]);
+    }
+
+    #[test]
+    fn a_client_that_shows_it_may_be_told_late_but_not_of_a_prompt_that_nobody_sent() {
+        let mut laws = laws();
+        for shows in [Shows::Shown, Shows::ShownTwice] {
+            laws.client_shows(shows);
+            laws.update("s", &json!({"sessionUpdate": "agent_message_chunk"}));
+            laws.update("s", &json!({"sessionUpdate": "tool_call", "toolCallId": "c1"}));
+            laws.agent_spoke("session/request_permission", &json!({"sessionId": "s"}));
+        }
+        assert_eq!(broken(&laws), Vec::<&str>::new());
+        laws.update("s", &json!({"sessionUpdate": "user_message_chunk"}));
+        assert_eq!(broken(&laws), ["late"]);
     }
 
     #[test]
     fn each_breach_is_named() {
         let mut laws = laws();
-        laws.update("s", &json!({"sessionUpdate": "agent_message_chunk"}));
+        laws.update("s", &json!({"sessionUpdate": "user_message_chunk"}));
         laws.update("other", &json!({"sessionUpdate": "usage_update"}));
         laws.request_sent("session/prompt", &json!({"sessionId": "s"}));
         laws.update("s", &json!({"sessionUpdate": "tool_call_update", "toolCallId": "c1"}));
@@ -418,7 +485,7 @@ mod tests {
         laws.response_came("session/load", "old", Some(&json!({})), &[]);
         laws.update("old", &json!({"sessionUpdate": "available_commands_update"}));
         assert_eq!(broken(&laws), Vec::<&str>::new());
-        laws.update("old", &said);
+        laws.update("old", &json!({"sessionUpdate": "user_message_chunk"}));
         assert_eq!(broken(&laws), ["late"]);
     }
 
@@ -475,7 +542,7 @@ mod tests {
     fn an_excepted_law_is_silent() {
         let mut laws = laws();
         laws.except(Law::Late, "background work".to_owned());
-        laws.update("s", &json!({"sessionUpdate": "agent_message_chunk"}));
+        laws.update("s", &json!({"sessionUpdate": "user_message_chunk"}));
         assert_eq!(broken(&laws), Vec::<&str>::new());
     }
 }

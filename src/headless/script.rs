@@ -4,6 +4,7 @@
 pub mod export;
 pub mod failure;
 pub mod play;
+pub mod snapshot;
 pub mod syntax;
 pub mod update;
 pub mod world;
@@ -14,3 +15,4 @@ mod pattern;
 mod player;
 mod talk;
 mod transcript;
+mod watch;

@@ -66,11 +66,14 @@ impl Editor {
         });
     }
 
+    pub(super) fn take_question(&mut self, id: &Value) -> Option<Question> {
+        let place = self.questions.iter().position(|question| question.id == *id)?;
+        self.questions.remove(place)
+    }
+
     /// The agent no longer wants an answer to a question: it gets `cancelled`.
     pub(super) fn withdraw(&mut self, id: &Value) {
-        if let Some(place) = self.questions.iter().position(|question| question.id == *id)
-            && let Some(question) = self.questions.remove(place)
-        {
+        if let Some(question) = self.take_question(id) {
             let (result, _) = policy::outcome(Answer::Unanswered, &question.params);
             self.reply(&question.id, Ok(result));
         }

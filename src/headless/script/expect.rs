@@ -81,6 +81,11 @@ pub(crate) fn merged(expected: &[Expected], came: &[Line]) -> Vec<String> {
 pub(crate) fn difference(expected: &[Expected], came: &[Line]) -> Vec<String> {
     let wanted = align(expected, came).wanted;
     let came: Vec<String> = came.iter().map(Line::text).collect();
+    line_difference(&wanted, &came)
+}
+
+/// The same of lines that are compared as they are.
+pub(crate) fn line_difference(wanted: &[String], came: &[String]) -> Vec<String> {
     let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
     let came: Vec<&str> = came.iter().map(String::as_str).collect();
     TextDiff::from_slices(&wanted, &came)

@@ -9,13 +9,18 @@ use super::expect;
 use super::expect::Expected;
 use super::failure::Failure;
 use super::pattern::Pattern;
-use super::player::Player;
+use super::player::{Compares, Player};
+use super::snapshot::Shot;
 use super::syntax::{Action, Script, Statement};
 use super::transcript::Met;
 use super::update::Edit;
+use super::watch::Prompts;
 use super::world::{Setup, World};
 use crate::fault::Fault;
 use crate::headless;
+use crate::headless::client::Client;
+use crate::headless::client::profile;
+use crate::headless::client::profile::Profile;
 use crate::headless::editor::Editor;
 use crate::headless::policy::Policy;
 use crate::headless::process::Ending;
@@ -39,21 +44,44 @@ pub struct Played {
     pub elapsed: Duration,
     /// Changes of the script that make it hold; empty unless asked for.
     pub edits: Vec<Edit>,
+    /// What the user saw where the script says `screen`, and at its end.
+    pub shots: Vec<Shot>,
 }
 
-/// Plays one script.
+/// Plays one script, and compares what comes with the lines that it expects.
 pub async fn play(
     script: &Script,
     connect: &mut Connect<'_>,
     on_mismatch: OnMismatch,
     recorder: &mut Option<Recorder>,
 ) -> Played {
+    let way = (on_mismatch, Compares::Lines, profile::own());
+    played(script, connect, way, recorder).await
+}
+
+/// Plays one script as a client would: what its user sees is for the caller to compare.
+pub async fn play_as(
+    profile: &'static Profile,
+    script: &Script,
+    connect: &mut Connect<'_>,
+    recorder: &mut Option<Recorder>,
+) -> Played {
+    let way = (OnMismatch::Fail, Compares::Screens, profile);
+    played(script, connect, way, recorder).await
+}
+
+async fn played(
+    script: &Script,
+    connect: &mut Connect<'_>,
+    way: (OnMismatch, Compares, &'static Profile),
+    recorder: &mut Option<Recorder>,
+) -> Played {
     let start = Instant::now();
-    let mut edits = Vec::new();
+    let (mut edits, mut shots) = (Vec::new(), Vec::new());
     let failure = match World::new().await {
         Err(fault) => Some(Failure::new(1, fault.sentence())),
         Ok(world) => {
-            let mut player = Player::new(world, connect, on_mismatch, recorder.take());
+            let mut player = Player::new(world, connect, way, recorder.take());
             let result = player.run(script).await;
             let failure = match result {
                 Ok(()) => None,
@@ -64,11 +92,11 @@ pub async fn play(
             }
             *recorder = player.recorder.take();
             player.world.remove().await;
-            edits = player.edits;
+            (edits, shots) = (player.edits, player.shots);
             failure
         }
     };
-    Played { failure, elapsed: start.elapsed(), edits }
+    Played { failure, elapsed: start.elapsed(), edits, shots }
 }
 
 impl Player<'_> {
@@ -84,6 +112,9 @@ impl Player<'_> {
 
     /// After the last statement: every request is answered, nothing is unread, the agent ends by itself.
     async fn end(&mut self, line: usize) -> Result<(), Failure> {
+        if self.compares == Compares::Screens {
+            self.last_look(line).await?;
+        }
         let limit = self.limit();
         while self.ending.is_none() && self.editor.as_ref().is_some_and(|e| e.open_requests() > 0) {
             if !self.pump(line, limit).await? {
@@ -94,7 +125,8 @@ impl Player<'_> {
             }
         }
         self.check_laws(line)?;
-        if let Some((session, text)) = self.transcript.unread() {
+        let unread = self.transcript.unread().filter(|_| self.compares == Compares::Lines);
+        if let Some((session, text)) = unread {
             let of = if session == 1 { String::new() } else { format!(" of session {session}") };
             let message = format!("this line{of} was not expected (`...` skips the rest): {text}");
             return Err(Failure::new(line, message));
@@ -121,8 +153,9 @@ impl Player<'_> {
             Action::Capabilities(capabilities) => self.capabilities = capabilities.clone(),
             Action::Permission(policy) => {
                 self.policy = policy.clone();
+                let policy = self.editors_policy();
                 if let Some(editor) = &mut self.editor {
-                    editor.set_policy(policy.clone());
+                    editor.set_policy(policy);
                 }
             }
             Action::File { path, text } => {
@@ -158,6 +191,17 @@ impl Player<'_> {
             Action::WaitCard { task, state } => {
                 self.wait_for_card(statement, task, state).await?;
             }
+            Action::WaitScreen(pattern) => self.wait_for_screen(line, pattern).await?,
+            Action::WaitIdle => self.wait_for_prompts(statement, Prompts::None).await?,
+            Action::WaitBusy => self.wait_for_prompts(statement, Prompts::Some).await?,
+            Action::WaitQuiet(pause) => {
+                let limit = self.limit();
+                while Instant::now() < limit && self.pump(line, Instant::now() + *pause).await? {}
+            }
+            Action::Screen(name) => self.take_shot(line, name.as_deref()).await?,
+            // What a client does, and what comes of it, is for its screen to say.
+            Action::ExpectFile { .. } | Action::ExpectNoFile(_)
+                if self.compares == Compares::Screens => {}
             Action::ExpectFile { path, text } => {
                 self.world.check_file(line, &self.fill(path), text).await?;
             }
@@ -174,7 +218,10 @@ impl Player<'_> {
                     editor.laws().except(*law, reason.clone());
                 }
             }
-            Action::Expect(run) => self.expect(statement, run).await?,
+            Action::Expect(run) => match self.compares {
+                Compares::Lines => self.expect(statement, run).await?,
+                Compares::Screens => self.pass_by(statement, run).await?,
+            },
             Action::ExpectExit(code) => self.expect_exit(line, *code).await?,
             Action::Restart => self.restart(line).await?,
             Action::Talk(talk) => self.talk(statement, talk).await?,
@@ -271,6 +318,14 @@ impl Player<'_> {
                 || "there is none".to_owned(),
                 |card| format!("it is `{}`: {}", card.state, card.shown),
             );
+            if self.compares == Compares::Screens {
+                // This client may never be told, or its user may have ended the task.
+                let pause = self.patience(statement.session);
+                if self.pump(line, limit.min(Instant::now() + pause)).await? {
+                    continue;
+                }
+                return Ok(());
+            }
             self.must_live(line, &awaited)?;
             if !self.pump(line, limit).await? && self.ending.is_none() {
                 let late = self.late(line, &awaited);
@@ -295,6 +350,8 @@ impl Player<'_> {
             editor.close_input();
         }
         self.wait_for_end(line).await?;
+        // Its user opens the client again, and it shows nothing yet.
+        self.client = Client::new(self.client.profile());
         self.editor(line).map(|_| ())
     }
 

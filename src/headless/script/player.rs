@@ -8,10 +8,13 @@ use tokio::time::Instant;
 use super::failure::Failure;
 use super::pattern::Captures;
 use super::play::{Connect, OnMismatch};
+use super::snapshot::Shot;
 use super::transcript;
 use super::transcript::Transcript;
 use super::update::Edit;
 use super::world::World;
+use crate::headless::client::Client;
+use crate::headless::client::profile::Profile;
 use crate::headless::editor::Editor;
 use crate::headless::laws::Law;
 use crate::headless::policy::Policy;
@@ -19,6 +22,15 @@ use crate::headless::process::Ending;
 use crate::headless::seen::{RequestId, RpcError, Seen};
 use crate::headless::wire::Recorder;
 use crate::permission::Answer;
+
+/// What a script is compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Compares {
+    /// What came, with the lines that it expects.
+    Lines,
+    /// What the user of a client sees, with a snapshot; its expectations are only waited for.
+    Screens,
+}
 
 /// A script on its way.
 pub(super) struct Player<'a> {
@@ -39,18 +51,23 @@ pub(super) struct Player<'a> {
     pub(super) breaches_seen: usize,
     pub(super) deadline: Duration,
     pub(super) edits: Vec<Edit>,
+    pub(super) compares: Compares,
+    /// Who is played.
+    pub(super) client: Client,
+    pub(super) shots: Vec<Shot>,
 }
 
 impl<'a> Player<'a> {
     pub(super) fn new(
         world: World,
         connect: &'a mut Connect<'_>,
-        on_mismatch: OnMismatch,
+        (on_mismatch, compares, profile): (OnMismatch, Compares, &'static Profile),
         recorder: Option<Recorder>,
     ) -> Self {
         let names = vec![
             (world.cwd.to_string_lossy().into_owned(), "$CWD".to_owned()),
             (world.home.to_string_lossy().into_owned(), "$HOME".to_owned()),
+            (world.model_folder().to_string_lossy().into_owned(), "$MODEL".to_owned()),
         ];
         Self {
             transcript: Transcript::new(names),
@@ -69,6 +86,9 @@ impl<'a> Player<'a> {
             breaches_seen: 0,
             deadline: Duration::from_secs(10),
             edits: Vec::new(),
+            compares,
+            client: Client::new(profile),
+            shots: Vec::new(),
         }
     }
 
@@ -112,6 +132,7 @@ impl<'a> Player<'a> {
             return Ok(false);
         };
         self.transcript.add(&seen);
+        self.react(line, &seen)?;
         if let Seen::Ended(ending) = seen {
             self.ending = Some(ending);
         }
@@ -133,8 +154,10 @@ impl<'a> Player<'a> {
     /// The running agent, started if there is none yet.
     pub(super) fn editor(&mut self, line: usize) -> Result<&mut Editor, Failure> {
         if self.editor.is_none() {
-            let mut editor = (self.connect)(&self.world.setup(), self.policy.clone())
+            let policy = self.editors_policy();
+            let mut editor = (self.connect)(&self.world.setup(), policy)
                 .map_err(|fault| Failure::new(line, fault.sentence()))?;
+            editor.laws().client_shows(self.client.profile().late);
             for (law, reason) in &self.exceptions {
                 editor.laws().except(*law, reason.clone());
             }
@@ -146,6 +169,14 @@ impl<'a> Player<'a> {
             self.hand_over_buffers();
         }
         self.editor.as_mut().ok_or_else(|| Failure::new(line, "no agent was started"))
+    }
+
+    /// Who plays a client answers its questions.
+    pub(super) fn editors_policy(&self) -> Policy {
+        match self.compares {
+            Compares::Lines => self.policy.clone(),
+            Compares::Screens => Policy::Manual,
+        }
     }
 
     pub(super) fn hand_over_buffers(&mut self) {

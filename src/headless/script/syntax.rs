@@ -14,6 +14,8 @@ use crate::permission::Answer;
 
 /// The longest pause and the longest deadline.
 const LONGEST: Duration = Duration::from_mins(2);
+/// How long nothing may come for `wait quiet`.
+pub(super) const QUIET: Duration = Duration::from_millis(300);
 
 /// A conversation script.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,6 +72,16 @@ pub(crate) enum Action {
         task: String,
         state: Pattern,
     },
+    /// Until a line of the screen is like that.
+    WaitScreen(Pattern),
+    /// Until no prompt is open.
+    WaitIdle,
+    /// Until a prompt is open.
+    WaitBusy,
+    /// Until nothing came for so long.
+    WaitQuiet(Duration),
+    /// Keeps what the user sees, under a name.
+    Screen(Option<String>),
     Deadline(Duration),
     ExpectExit(i32),
     /// Wait for the agent's end and start another one in the same place.
@@ -118,6 +130,10 @@ pub(crate) enum Talk {
         name: Option<String>,
     },
     Mode(String),
+    /// The user sends, by the rule of the client that is played.
+    Type(Value),
+    /// The user presses Stop, by the same rule.
+    Stop,
     Cancel,
     Request {
         method: String,
@@ -238,6 +254,7 @@ fn action(line: &str, body: Option<String>) -> Result<Action, String> {
             rest.parse().map(Action::ExpectExit).map_err(|_| format!("`{rest}` is no exit code"))
         }
         "restart" => bare(Action::Restart),
+        "screen" => Ok(Action::Screen((!rest.is_empty()).then(|| rest.to_owned()))),
         "expect-no-file" => Ok(Action::ExpectNoFile(word(verb, rest)?)),
         "show" => kinds(rest).map(Action::Show),
         "hide" => kinds(rest).map(Action::Hide),
@@ -247,12 +264,27 @@ fn action(line: &str, body: Option<String>) -> Result<Action, String> {
     }
 }
 
-/// `wait 100ms`, or `wait card TASK STATE [{…}]`.
-fn wait(rest: &str) -> Result<Action, String> {
-    let Some(card) = rest.strip_prefix("card ") else { return duration(rest).map(Action::Wait) };
-    let (task, state) =
-        card.trim().split_once(' ').ok_or("`wait card` needs a task and a state")?;
-    Ok(Action::WaitCard { task: task.to_owned(), state: Pattern::new(state) })
+/// `wait 100ms`, `wait card TASK STATE [{…}]`, `wait screen "PATTERN"`, `wait idle`, `wait busy` or
+/// `wait quiet [500ms]`.
+fn wait(whole: &str) -> Result<Action, String> {
+    let (what, rest) = whole.split_once(' ').unwrap_or((whole, ""));
+    let rest = rest.trim();
+    match what {
+        "card" => {
+            let (task, state) =
+                rest.split_once(' ').ok_or("`wait card` needs a task and a state")?;
+            Ok(Action::WaitCard { task: task.to_owned(), state: Pattern::new(state) })
+        }
+        "screen" => match serde_json::from_str(rest) {
+            Ok(Value::String(text)) => Ok(Action::WaitScreen(Pattern::new(&text))),
+            Ok(_) | Err(_) => Err("`wait screen` needs a pattern in double quotes".to_owned()),
+        },
+        "idle" if rest.is_empty() => Ok(Action::WaitIdle),
+        "busy" if rest.is_empty() => Ok(Action::WaitBusy),
+        "quiet" if rest.is_empty() => Ok(Action::WaitQuiet(QUIET)),
+        "quiet" => duration(rest).map(Action::WaitQuiet),
+        _ => duration(whole).map(Action::Wait),
+    }
 }
 
 /// `file PATH <<END`, or `file PATH "text"` for a text that a block cannot hold. A path with spaces is in
@@ -314,6 +346,8 @@ fn talk(verb: &str, rest: &str) -> Result<Talk, String> {
             Ok(Talk::Prompt { content: blocks(content)?, name })
         }
         "mode" => Ok(Talk::Mode(word(verb, rest)?)),
+        "type" => Ok(Talk::Type(blocks(rest)?)),
+        "stop" => bare(Talk::Stop),
         "cancel" => bare(Talk::Cancel),
         "request" => {
             let (rest, name) = named(rest);
@@ -382,8 +416,7 @@ fn blocks(text: &str) -> Result<Value, String> {
         Ok(Value::String(text)) => Ok(serde_json::json!([{"type": "text", "text": text}])),
         Ok(blocks @ Value::Array(_)) => Ok(blocks),
         Ok(_) | Err(_) => {
-            Err("`prompt` needs a text in double quotes, or a JSON array of content blocks"
-                .to_owned())
+            Err("a prompt is a text in double quotes, or a JSON array of content blocks".to_owned())
         }
     }
 }

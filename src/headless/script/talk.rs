@@ -1,11 +1,13 @@
 //! The statements of a script that need a running agent.
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::failure::Failure;
-use super::player::Player;
+use super::player::{Compares, Player};
 use super::syntax::{Statement, Talk};
 use super::transcript::Shown;
+use crate::permission::Answer;
 
 impl Player<'_> {
     /// The statements that need a running agent.
@@ -22,12 +24,16 @@ impl Player<'_> {
                 self.editor(line)?.send_raw(bytes);
             }
             Talk::Initialize { params, name } => {
-                let fixed = json!({
-                    "protocolVersion": 1,
-                    "clientCapabilities": self.capabilities,
-                    "clientInfo": {"name": "talaria-drive", "version": env!("CARGO_PKG_VERSION")},
-                });
-                let params = over(fixed, self.filled(params));
+                let own = self.client.profile().introduction();
+                let fixed = over(json!({"protocolVersion": 1}), own.clone());
+                let params = match self.compares {
+                    Compares::Lines => {
+                        let fixed = over(fixed, json!({"clientCapabilities": self.capabilities}));
+                        over(fixed, self.filled(params))
+                    }
+                    // Who it is, is not the script's to say.
+                    Compares::Screens => over(over(fixed, self.filled(params)), own),
+                };
                 self.call(line, "initialize", (&params, name.as_ref().map(|_| shown(name))))
                     .await?;
             }
@@ -43,7 +49,7 @@ impl Player<'_> {
                     None => self.session(statement)?,
                 };
                 if *method != "session/fork" {
-                    self.transcript.know(&id);
+                    self.will_open(method, &id);
                 }
                 let cwd = self.world.cwd.to_string_lossy();
                 let fixed = json!({"sessionId": id, "cwd": cwd, "mcpServers": []});
@@ -60,15 +66,22 @@ impl Player<'_> {
                 self.call(line, "session/set_mode", (&params, None)).await?;
             }
             Talk::Prompt { content, name } => {
-                let params =
-                    json!({"sessionId": self.session(statement)?, "prompt": self.filled(content)});
-                self.call(line, "session/prompt", (&params, Some(shown(name)))).await?;
+                let typed = self.typed(statement, content, name.clone())?;
+                match self.compares {
+                    Compares::Lines => self.send_prompt(line, typed)?,
+                    Compares::Screens => self.user_sends(line, typed).await?,
+                }
             }
+            Talk::Type(content) => {
+                let typed = self.typed(statement, content, None)?;
+                self.user_sends(line, typed).await?;
+            }
+            Talk::Stop => self.user_stops(statement)?,
             Talk::Request { method, params, name } => {
                 let (method, params) = (self.fill(method), self.filled(params));
                 if matches!(method.as_str(), "session/load" | "session/resume") {
-                    self.transcript
-                        .know(params.get("sessionId").and_then(Value::as_str).unwrap_or_default());
+                    let id = params.get("sessionId").and_then(Value::as_str).unwrap_or_default();
+                    self.will_open(&method, id);
                 }
                 let name = Some(name.clone());
                 self.call(line, &method, (&params, Some(shown(&name)))).await?;
@@ -77,22 +90,15 @@ impl Player<'_> {
                 let params = self.filled(params);
                 self.editor(line)?.notify(method, &params);
             }
-            Talk::Cancel => {
-                let session = self.session(statement)?;
-                self.transcript.note("→ session/cancel".to_owned());
-                self.editor(line)?.cancel(&session);
-            }
-            Talk::Answer(answer) => {
-                let limit = self.limit();
-                while self.editor(line)?.answer(*answer).is_none() {
-                    if !self.pump(line, limit).await? {
-                        return Err(Failure::new(
-                            line,
-                            "no permission request waits for an answer",
-                        ));
-                    }
+            Talk::Cancel => match self.compares {
+                Compares::Lines => {
+                    let session = self.session(statement)?;
+                    self.client.stops(&session);
+                    self.cancel(line, &session)?;
                 }
-            }
+                Compares::Screens => self.user_stops(statement)?,
+            },
+            Talk::Answer(answer) => self.answer(statement, *answer).await?,
             Talk::CloseInput => {
                 self.told_to_end = true;
                 self.editor(line)?.close_input();
@@ -104,6 +110,44 @@ impl Player<'_> {
             Talk::Start => {}
         }
         Ok(())
+    }
+
+    /// A session is about to be opened: it is known from here on.
+    fn will_open(&mut self, method: &str, id: &str) {
+        self.transcript.know(id);
+        self.client.know(id);
+        if method == "session/load" {
+            self.client.loads(id);
+        }
+    }
+
+    /// Answers the oldest question, when there is one.
+    async fn answer(&mut self, statement: &Statement, answer: Answer) -> Result<(), Failure> {
+        let line = statement.line;
+        let limit = self.limit();
+        loop {
+            let editor = self.editor(line)?;
+            if let Some(request) = editor.oldest_question().cloned()
+                && let Some(said) = editor.answer(answer)
+            {
+                self.client.answered(&request, said);
+                return Ok(());
+            }
+            let patience = match self.compares {
+                Compares::Lines => limit,
+                Compares::Screens => limit.min(Instant::now() + self.patience(statement.session)),
+            };
+            if self.pump(line, patience).await? {
+                continue;
+            }
+            return match self.compares {
+                Compares::Lines => {
+                    Err(Failure::new(line, "no permission request waits for an answer"))
+                }
+                // This client was not asked.
+                Compares::Screens => Ok(()),
+            };
+        }
     }
 
     /// Sends a request. Without a line for its answer it is waited for, and must succeed.
@@ -126,7 +170,7 @@ impl Player<'_> {
         }
     }
 
-    fn session(&self, statement: &Statement) -> Result<String, Failure> {
+    pub(super) fn session(&self, statement: &Statement) -> Result<String, Failure> {
         let number = statement.session;
         self.transcript.session(number).map(str::to_owned).ok_or_else(|| {
             Failure::new(

@@ -98,6 +98,20 @@ impl Transcript {
         &self.sessions
     }
 
+    /// The same with `$CWD` and the like in the place of what differs each time; sessions keep their ids.
+    pub(crate) fn named(&self, seen: &Seen) -> Seen {
+        let mut seen = seen.clone();
+        if let Seen::Update { update, .. } = &mut seen {
+            *update = self.normal(update);
+        }
+        if let Seen::Asked { params, .. } = &mut seen
+            && let Some(call) = params.get_mut("toolCall")
+        {
+            *call = self.normal(call);
+        }
+        seen
+    }
+
     /// Numbers a session.
     pub(crate) fn know(&mut self, id: &str) {
         if id.is_empty() || self.sessions.iter().any(|known| known == id) {
@@ -308,7 +322,7 @@ impl Transcript {
     }
 
     /// The number of a session; what belongs to none that is known is in the first stream.
-    fn number(&self, id: &str) -> usize {
+    pub(crate) fn number(&self, id: &str) -> usize {
         self.sessions.iter().position(|known| known == id).map_or(1, |index| index + 1)
     }
 
@@ -316,7 +330,7 @@ impl Transcript {
         self.number(params.get("sessionId").and_then(Value::as_str).unwrap_or_default())
     }
 
-    fn replaced(&self, text: &str) -> String {
+    pub(crate) fn replaced(&self, text: &str) -> String {
         self.names.iter().fold(text.to_owned(), |text, (long, name)| text.replace(long, name))
     }
 

@@ -66,6 +66,11 @@ impl World {
         self.cwd.join(text)
     }
 
+    /// Where the scripted model's file and gates are.
+    pub(crate) fn model_folder(&self) -> &Path {
+        &self.model
+    }
+
     pub(crate) async fn write_config(&self, text: &str) -> Result<(), String> {
         write(&self.home.join("config.yaml"), text).await
     }

@@ -45,7 +45,10 @@ impl FollowUps {
     }
 
     fn take(&mut self, which: impl Fn(&Wish) -> bool) -> Vec<Wish> {
-        self.wishes.extract_if(.., |wish| which(wish)).collect()
+        let mut taken: Vec<Wish> = self.wishes.extract_if(.., |wish| which(wish)).collect();
+        // They are named in their order, not in that of their ends.
+        taken.sort_by_key(|wish| wish.task);
+        taken
     }
 }
 
@@ -121,7 +124,7 @@ impl SessionState {
             );
             self.say_late(text, effects);
         }
-        let wishes = std::mem::take(&mut self.follow_ups.wishes);
+        let wishes = self.follow_ups.take(|_| true);
         // What goes furthest counts: so each chain comes to its end.
         let last = wishes.iter().max_by_key(|wish| wish.origin.generation);
         let Some(generation) = last.map(|wish| wish.origin.generation + 1) else {
