@@ -160,7 +160,7 @@ impl Client {
     /// Takes what came. With a policy the client answers questions by it, else somebody else does.
     pub(crate) fn see(&mut self, seen: &Seen, policy: Option<&mut Policy>) -> Vec<Reaction> {
         match seen {
-            Seen::Update { session, update } => self.update(session, update),
+            Seen::Update { session, update, .. } => self.update(session, update),
             Seen::Notified { method, params } if method == "$/cancel_request" => {
                 let request = params.get("requestId").unwrap_or(&Value::Null);
                 for (_, screen) in &mut self.sessions {

@@ -24,7 +24,7 @@ impl Played {
     }
 
     fn comes_of(&mut self, session: &str, update: Value) -> Vec<Reaction> {
-        self.sees(Seen::Update { session: session.to_owned(), update })
+        self.sees(Seen::Update { session: session.to_owned(), update, meta: Value::Null })
     }
 
     fn comes(&mut self, update: Value) -> Vec<Reaction> {
