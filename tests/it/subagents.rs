@@ -294,7 +294,7 @@ fn c80_what_is_refused_and_what_is_taken_back_reaches_the_child() {
 #[test]
 fn c86_all_of_a_turn_that_begins_by_itself_is_marked() {
     let home = home("");
-    home.write_config("");
+    home.write_config("tasks:\n  follow_up: auto\n");
     let mut chat = Chat::of(Agent::ready_with(&home, &capabilities()), &home);
     let turn = chat.prompt("async work a");
     assert_eq!(chat.answer(&turn).stop, "end_turn");
