@@ -77,7 +77,7 @@ mod tests {
 
     use super::*;
 
-    fn of(client: Value, capabilities: Value) -> Viewer {
+    fn of(client: Value, capabilities: &Value) -> Viewer {
         let mut request = json!({ "protocolVersion": 1, "clientCapabilities": capabilities });
         if !client.is_null() {
             request["clientInfo"] = client;
@@ -86,7 +86,7 @@ mod tests {
     }
 
     fn late_of(name: &str, version: &str) -> Late {
-        of(json!({ "name": name, "version": version }), json!({})).late
+        of(json!({ "name": name, "version": version }), &json!({})).late
     }
 
     #[test]
@@ -106,15 +106,15 @@ mod tests {
 
     #[test]
     fn without_a_name_nothing_is_known() {
-        assert_eq!(of(Value::Null, json!({})), Viewer::default());
+        assert_eq!(of(Value::Null, &json!({})), Viewer::default());
     }
 
     #[test]
     fn capabilities_say_what_else_is_shown() {
         let all = json!({"subagents": {}, "plan": {}, "session": {"notices": {}}});
         let expected = Viewer { late: Late::Shown, subagents: true, notices: true, plans: true };
-        assert_eq!(of(Value::Null, all), expected);
+        assert_eq!(of(Value::Null, &all), expected);
         let losing = json!({"name": "CodeCompanion.nvim", "version": "1.0.0"});
-        assert_eq!(of(losing, json!({"subagents": {}})).late, Late::Shown);
+        assert_eq!(of(losing, &json!({"subagents": {}})).late, Late::Shown);
     }
 }

@@ -286,7 +286,7 @@ impl Default for TasksSection {
 }
 
 /// What the report of a task does while nothing runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FollowUp {
     /// It starts a turn of the model.
@@ -295,6 +295,40 @@ pub enum FollowUp {
     Notify,
     /// The task's card shows it; the model has it with the next prompt.
     Off,
+}
+
+impl FollowUp {
+    const ALL: [(&str, Self); 3] =
+        [("auto", Self::Auto), ("notify", Self::Notify), ("off", Self::Off)];
+}
+
+/// `off` without quotes is a truth value to many readers of YAML, and means the same.
+impl<'de> Deserialize<'de> for FollowUp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Named;
+        impl Visitor<'_> for Named {
+            type Value = FollowUp;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("`auto`, `notify` or `off`")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<FollowUp, E> {
+                let known = FollowUp::ALL.into_iter().find(|(name, _)| *name == text);
+                known
+                    .map(|(_, follow_up)| follow_up)
+                    .ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+            }
+
+            fn visit_bool<E: serde::de::Error>(self, on: bool) -> Result<FollowUp, E> {
+                if on {
+                    return Err(E::invalid_value(serde::de::Unexpected::Bool(on), &self));
+                }
+                Ok(FollowUp::Off)
+            }
+        }
+        deserializer.deserialize_any(Named)
+    }
 }
 
 /// The mode of a turn that a report starts by itself.

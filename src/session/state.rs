@@ -506,8 +506,18 @@ impl SessionState {
 
     /// Says something that the model does not see, and that a replay shows again.
     fn say(&mut self, text: String, effects: &mut Vec<Effect>) {
-        let message = self.ids.message();
         let text = self.flow.apart(text, self.running.is_some());
+        self.say_as_it_is(text, effects);
+    }
+
+    /// The same where a turn begins behind it.
+    fn say_before(&mut self, text: String, effects: &mut Vec<Effect>) {
+        let text = self.flow.apart(text, true);
+        self.say_as_it_is(text, effects);
+    }
+
+    fn say_as_it_is(&mut self, text: String, effects: &mut Vec<Effect>) {
+        let message = self.ids.message();
         let content = Content::text(text.clone());
         effects.push(Effect::append(Record::Told { message: message.clone(), content }));
         let said = said(message, text);

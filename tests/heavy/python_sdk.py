@@ -4,17 +4,13 @@ Started by python-sdk.sh. Prints one row of a Markdown table for each check; exi
 """
 
 import asyncio
-import os
-import signal
 import sys
 import tempfile
 from pathlib import Path
 
 import acp
-from acp import schema
-
-AGENT = os.environ["TALARIA"]
-PATIENCE = 20
+import python_sdk_reports
+from python_sdk_editor import AGENT, Editor, Rows, check, ended, greet, surroundings
 
 SCRIPT = """\
 when prompt "chat"
@@ -61,94 +57,6 @@ then
 """
 
 
-class Editor(acp.Client):
-    """An editor whose buffers are its own: what is on the disk is older."""
-
-    def __init__(self) -> None:
-        self.buffers: dict[str, str] = {}
-        self.updates: list = []
-        self.asked: list = []
-        self.reads: list[str] = []
-        self.terminals: dict[str, asyncio.subprocess.Process] = {}
-        self.outputs: dict[str, bytes] = {}
-        self.released: list[str] = []
-        self.came = asyncio.Event()
-
-    async def session_update(self, session_id, update, **kwargs):
-        self.updates.append(update)
-        self.came.set()
-
-    async def request_permission(self, session_id, tool_call, options, **kwargs):
-        self.asked.append(tool_call)
-        allow = next(option for option in options if option.kind == "allow_once")
-        outcome = schema.AllowedOutcome(outcome="selected", option_id=allow.option_id)
-        return schema.RequestPermissionResponse(outcome=outcome)
-
-    async def read_text_file(self, session_id, path, line=None, limit=None, **kwargs):
-        self.reads.append(path)
-        lines = self.buffers[path].splitlines(keepends=True)
-        first = (line or 1) - 1
-        last = None if limit is None else first + limit
-        return schema.ReadTextFileResponse(content="".join(lines[first:last]))
-
-    async def write_text_file(self, session_id, path, content, **kwargs):
-        self.buffers[path] = content
-        Path(path).write_text(content)
-        return schema.WriteTextFileResponse()
-
-    async def create_terminal(self, session_id, command, args=None, env=None, cwd=None, **kwargs):
-        process = await asyncio.create_subprocess_exec(
-            command,
-            *(args or []),
-            cwd=cwd,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
-        terminal = f"term-{len(self.terminals) + 1}"
-        self.terminals[terminal] = process
-        return schema.CreateTerminalResponse(terminal_id=terminal)
-
-    async def wait_for_terminal_exit(self, session_id, terminal_id, **kwargs):
-        output, _ = await self.terminals[terminal_id].communicate()
-        self.outputs[terminal_id] = output
-        return schema.WaitForTerminalExitResponse(exit_code=self.terminals[terminal_id].returncode)
-
-    async def terminal_output(self, session_id, terminal_id, **kwargs):
-        code = self.terminals[terminal_id].returncode
-        status = None if code is None else schema.TerminalExitStatus(exit_code=code)
-        output = self.outputs.get(terminal_id, b"").decode()
-        return schema.TerminalOutputResponse(output=output, truncated=False, exit_status=status)
-
-    async def kill_terminal(self, session_id, terminal_id, **kwargs):
-        os.killpg(self.terminals[terminal_id].pid, signal.SIGKILL)
-        return schema.KillTerminalResponse()
-
-    async def release_terminal(self, session_id, terminal_id, **kwargs):
-        self.released.append(terminal_id)
-        return schema.ReleaseTerminalResponse()
-
-    def of(self, kind):
-        return [update for update in self.updates if update.session_update == kind]
-
-    def text(self, kind="agent_message_chunk"):
-        return "".join(update.content.text for update in self.of(kind))
-
-    def statuses(self):
-        """The last status of each call, by the call's title or kind."""
-        last = {}
-        for update in self.updates:
-            if update.session_update in ("tool_call", "tool_call_update") and update.status:
-                last[update.tool_call_id] = update.status
-        return list(last.values())
-
-
-def check(holds, what):
-    if not holds:
-        raise AssertionError(what)
-
-
 async def chat(agent, editor, session):
     answer = await agent.prompt(session_id=session, prompt=[acp.text_block("chat")])
     check(answer.stop_reason == "end_turn", answer)
@@ -188,9 +96,7 @@ async def work(agent, editor, session, notes):
 async def cancel(agent, editor, session):
     editor.updates.clear()
     prompt = asyncio.create_task(agent.prompt(session_id=session, prompt=[acp.text_block("for ever")]))
-    while len(editor.of("agent_message_chunk")) < 5:
-        editor.came.clear()
-        await editor.came.wait()
+    await editor.until(lambda: len(editor.of("agent_message_chunk")) >= 5)
     await agent.cancel(session_id=session)
     answer = await prompt
     check(answer.stop_reason == "cancelled", answer)
@@ -282,7 +188,7 @@ async def tasks(agent, editor, work_folder, gate):
     gate.touch()
     collected = await prompt("wait for both")
     check("Written." in collected and "Hurried." in collected, collected)
-    # What is open when a turn ends is asked again in the next, under the same id.
+    # However often it is asked, it has the same id.
     asked = {call.tool_call_id for call in editor.asked}
     check(asked == {"task-t1/c1"}, asked)
     check((work_folder / "by-a-task.txt").read_text() == "done\n", "the task wrote its file")
@@ -308,37 +214,12 @@ async def play(folder):
     editor = Editor()
     editor.buffers[str(notes)] = "helo from a buffer\n"
     told = []
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "TALARIA_HOME": str(folder / "home"),
-        "TALARIA_MODEL": f"scripted:{folder / 'model.script'}",
-    }
-    failed = False
-
-    async def row(name, checked):
-        nonlocal failed
-        try:
-            result = await asyncio.wait_for(checked, PATIENCE)
-        except Exception as error:  # noqa: BLE001, every failure is a row
-            failed = True
-            result = f"**FAILED**: {type(error).__name__}: {error}".replace("\n", " ").replace("|", "/")
-        print(f"| python-sdk | {name} | {result} |", flush=True)
-        return result
+    environment = surroundings(folder, folder / "model.script")
+    rows = Rows("python-sdk")
+    row = rows.row
 
     async with acp.spawn_agent_process(editor, AGENT, "acp", env=environment) as (agent, process):
         session = None
-
-        async def initialize(agent=agent):
-            files = schema.FileSystemCapabilities(read_text_file=True, write_text_file=True)
-            answer = await agent.initialize(
-                protocol_version=acp.PROTOCOL_VERSION,
-                client_capabilities=schema.ClientCapabilities(fs=files, terminal=True),
-                client_info=schema.Implementation(name="python-sdk", version="1"),
-            )
-            check(answer.protocol_version == acp.PROTOCOL_VERSION, answer)
-            check(answer.agent_info.name == "talaria", answer)
-            return f"version {answer.protocol_version}"
 
         async def new_session():
             nonlocal session
@@ -348,7 +229,7 @@ async def play(folder):
             check("ask" in modes, modes)
             return f"modes {', '.join(modes)}"
 
-        await row("initialize", initialize())
+        await row("initialize", greet(agent, "python-sdk"))
         await row("new session", new_session())
         await row("a chat", chat(agent, editor, session))
         told.extend(editor.updates)
@@ -361,7 +242,7 @@ async def play(folder):
 
     editor = Editor()
     async with acp.spawn_agent_process(editor, AGENT, "acp", env=environment) as (agent, process):
-        await row("initialize, second process", initialize(agent))
+        await row("initialize, second process", greet(agent, "talaria"))
         await row("list", list_sessions(agent, session, work_folder))
         await row("load", load(agent, editor, session, work_folder, told))
         await row("go on", go_on(agent, editor, session))
@@ -369,12 +250,8 @@ async def play(folder):
         editor.asked.clear()
         await row("background tasks", tasks(agent, editor, work_folder, folder / "thought"))
     await row("end of input, second process", ended(process))
-    return failed
-
-
-async def ended(process):
-    check(await process.wait() == 0, f"exit code {process.returncode}")
-    return "the process ends with 0"
+    await python_sdk_reports.play(rows, folder / "reports")
+    return rows.failed
 
 
 with tempfile.TemporaryDirectory() as folder:

@@ -218,8 +218,10 @@ fn c56_every_advertised_command_works_as_plain_text() {
     let commands = update["params"]["update"]["availableCommands"].as_array().unwrap().clone();
     let names: Vec<&str> =
         commands.iter().map(|command| command["name"].as_str().unwrap()).collect();
-    let of_tasks =
-        ["task", "tasks", "check", "steer", "collect", "cancel", "stop", "allow", "deny", "resume"];
+    let of_tasks = [
+        "task", "tasks", "check", "steer", "collect", "cancel", "stop", "allow", "deny", "resume",
+        "detach",
+    ];
     assert_eq!(names, [&["help", "model", "mode", "usage", "version"][..], &of_tasks].concat());
     agent.ask(&session, "hello");
     for name in names {

@@ -264,7 +264,9 @@ fn c80_a_child_asks_under_its_own_id() {
     assert_eq!(home.read("x.txt"), "new\n");
     let (_, child) = only(&chat);
     assert_eq!(child.shown()[0].1, "completed");
-    assert_eq!(child.states, ["running", "requires_action", "running", "idle end_turn"]);
+    // How often states are told between has a limit.
+    assert_eq!(child.states[..2], ["running", "requires_action"]);
+    assert_eq!(child.states.last().unwrap(), "idle end_turn");
     // Nothing of it is a call of the parent.
     assert_eq!(chat.calls(), ["task-t1"]);
 }

@@ -53,9 +53,7 @@ impl Shown {
         if !is_shown(event) {
             return;
         }
-        if is_end(event) {
-            self.stream.show(event.clone());
-        } else if !self.is_cut && self.stream.is_ready() {
+        if is_end(event) || (!self.is_cut && self.stream.is_ready()) {
             self.stream.show(event.clone());
         } else {
             self.is_cut = true;

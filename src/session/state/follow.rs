@@ -150,7 +150,9 @@ impl SessionState {
                     have_reported(&wishes),
                     it_or_them(&wishes),
                 );
-                self.say(text, effects);
+                // The model goes on behind it.
+                self.flow.interrupt();
+                self.say_before(text, effects);
                 let cap = match self.config.follow_up_mode {
                     FollowUpMode::Ask => Some(Mode::Ask),
                     FollowUpMode::Same => None,

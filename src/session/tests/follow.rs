@@ -145,9 +145,9 @@ fn a_report_while_idle_starts_a_turn_by_itself() {
 
             title "go" · reply 1 Finished
             follow up soon
-            call task-t1 Some(Completed) · [once told: shown [1]] · tell FollowUp(Some(FollowUpMark { generation: 1, tasks: ["t1"] })) · say "`t1` has reported; Talaria goes on with it by itself. `/stop` ends that." · start 0 after 1 turns with m2 generation 1 of m1 at most ask
+            call task-t1 Some(Completed) · [once told: shown [1]] · tell FollowUp(Some(FollowUpMark { generation: 1, tasks: ["t1"] })) · say "`t1` has reported; Talaria goes on with it by itself. `/stop` ends that.\n\n" · start 0 after 1 turns with m2 generation 1 of m1 at most ask
 
-            tell FollowUp(None) · say "\n\nThe follow-up to `t1` is over."
+            tell FollowUp(None) · say "The follow-up to `t1` is over."
             start 2 after 2 turns
         "#]],
     );
@@ -184,11 +184,11 @@ fn reports_that_come_within_a_moment_start_one_turn() {
             call task-t1 Some(Completed) · [once told: shown [1]]
 
             call task-t2 Some(Completed) · [once told: shown [2]]
-            tell FollowUp(Some(FollowUpMark { generation: 1, tasks: ["t1", "t2"] })) · say "`t1` and `t2` have reported; Talaria goes on with them by itself. `/stop` ends that." · start 0 after 1 turns with m2, m3 generation 1 of m1 at most ask
+            tell FollowUp(Some(FollowUpMark { generation: 1, tasks: ["t1", "t2"] })) · say "`t1` and `t2` have reported; Talaria goes on with them by itself. `/stop` ends that.\n\n" · start 0 after 1 turns with m2, m3 generation 1 of m1 at most ask
             steer report of t3
             call task-t3 Some(Completed) · [once told: shown [3]]
 
-            tell FollowUp(None) · say "\n\nThe follow-up to `t1` and `t2` is over."
+            tell FollowUp(None) · say "The follow-up to `t1` and `t2` is over."
         "#]],
     );
 }
@@ -272,7 +272,7 @@ fn stop_ends_a_follow_up_and_what_is_pending() {
             title "go" · reply 1 Finished
             call task-t2 "`t2` · look 2" Some(InProgress)
             follow up soon
-            tell FollowUp(Some(FollowUpMark { generation: 1, tasks: ["t1"] })) · say "`t1` has reported; Talaria goes on with it by itself. `/stop` ends that." · start 0 after 1 turns with m2 generation 1 of m1 at most ask
+            tell FollowUp(Some(FollowUpMark { generation: 1, tasks: ["t1"] })) · say "`t1` has reported; Talaria goes on with it by itself. `/stop` ends that.\n\n" · start 0 after 1 turns with m2 generation 1 of m1 at most ask
             cancel turn · command 2 Stop
             tell FollowUp(None) · say "The follow-up to `t1` was stopped. In the background: `t1` (look 1) and `t2` (look 2)."
             say "Cancelled." · reply 2 Finished
@@ -305,10 +305,10 @@ fn a_chain_comes_to_its_end() {
 
             title "go" · reply 1 Finished
             follow up soon
-            call task-t1 Some(Completed) · [once told: shown [1]] · tell FollowUp(Some(FollowUpMark { generation: 1, tasks: ["t1"] })) · say "`t1` has reported; Talaria goes on with it by itself. `/stop` ends that." · start 0 after 1 turns with m2 generation 1 of m1 at most ask
+            call task-t1 Some(Completed) · [once told: shown [1]] · tell FollowUp(Some(FollowUpMark { generation: 1, tasks: ["t1"] })) · say "`t1` has reported; Talaria goes on with it by itself. `/stop` ends that.\n\n" · start 0 after 1 turns with m2 generation 1 of m1 at most ask
             call task-t2 "`t2` · look 2" Some(InProgress)
 
-            tell FollowUp(None) · say "\n\nThe follow-up to `t1` is over. In the background: `t2` (look 2)."
+            tell FollowUp(None) · say "The follow-up to `t1` is over. In the background: `t2` (look 2)."
 
             call task-t2 Some(Completed) · [once told: shown [2]] · say "`t2` has reported. Talaria does not go on with it by itself: `tasks.max_follow_ups` is 1. Send a prompt to go on."
         "#]],
@@ -337,10 +337,10 @@ fn the_configuration_decides() {
         (
             FollowUp::Auto,
             expect![[r#"
-            call task-t1 "`t1` · look 1" Some(InProgress)
-            follow up soon
-            call task-t1 Some(Completed) · [once told: shown [1]] · tell FollowUp(Some(FollowUpMark { generation: 1, tasks: ["t1"] })) · say "`t1` has reported; Talaria goes on with it by itself. `/stop` ends that." · start 0 after 0 turns with m1 generation 1 of m1
-        "#]],
+                call task-t1 "`t1` · look 1" Some(InProgress)
+                follow up soon
+                call task-t1 Some(Completed) · [once told: shown [1]] · tell FollowUp(Some(FollowUpMark { generation: 1, tasks: ["t1"] })) · say "`t1` has reported; Talaria goes on with it by itself. `/stop` ends that.\n\n" · start 0 after 0 turns with m1 generation 1 of m1
+            "#]],
         ),
         (
             FollowUp::Notify,
@@ -398,8 +398,8 @@ fn a_follow_up_that_fails_says_so_and_keeps_the_report() {
 
             title "go" · reply 1 Finished
             follow up soon
-            call task-t1 Some(Completed) · [once told: shown [1]] · tell FollowUp(Some(FollowUpMark { generation: 1, tasks: ["t1"] })) · say "`t1` has reported; Talaria goes on with it by itself. `/stop` ends that." · start 0 after 1 turns with m2 generation 1 of m1 at most ask
-            tell FollowUp(None) · say "\n\nThe follow-up to `t1` could not go on: Defect."
+            call task-t1 Some(Completed) · [once told: shown [1]] · tell FollowUp(Some(FollowUpMark { generation: 1, tasks: ["t1"] })) · say "`t1` has reported; Talaria goes on with it by itself. `/stop` ends that.\n\n" · start 0 after 1 turns with m2 generation 1 of m1 at most ask
+            tell FollowUp(None) · say "The follow-up to `t1` could not go on: Defect."
             start 2 after 2 turns with m2
         "#]],
     );
@@ -598,11 +598,11 @@ fn what_fades_is_told_twice() {
 
             title "go" · reply 1 Finished
             follow up soon
-            call task-t1 Some(Completed) · [once told: shown [1]] · tell FollowUp(Some(FollowUpMark { generation: 1, tasks: ["t1"] })) · say "`t1` has reported; Talaria goes on with it by itself. `/stop` ends that." · start 0 after 1 turns with m2 generation 1 of m1 at most ask
+            call task-t1 Some(Completed) · [once told: shown [1]] · tell FollowUp(Some(FollowUpMark { generation: 1, tasks: ["t1"] })) · say "`t1` has reported; Talaria goes on with it by itself. `/stop` ends that.\n\n" · start 0 after 1 turns with m2 generation 1 of m1 at most ask
             say "It is done."
 
             tell FollowUp(None) · say "\n\nThe follow-up to `t1` is over."
-            call task-t1 "`t1` · look 1" Some(Completed) · [once told: shown [1]] · say "`t1` has reported; Talaria goes on with it by itself. `/stop` ends that." · say "It is done." · say "\n\nThe follow-up to `t1` is over." · start 2 after 2 turns
+            call task-t1 "`t1` · look 1" Some(Completed) · [once told: shown [1]] · say "`t1` has reported; Talaria goes on with it by itself. `/stop` ends that.\n\n" · say "It is done." · say "\n\nThe follow-up to `t1` is over." · start 2 after 2 turns
         "#]],
     );
 }

@@ -258,7 +258,8 @@ async fn nobody_opens_a_database_while_it_is_put_aside() {
     let (sender, opened) = std::sync::mpsc::sync_channel(1);
     let reader = {
         let place = place.clone();
-        std::thread::spawn(move || sender.send(database::reader(&place).is_ok()).unwrap())
+        let read = move || sender.send(database::reader(&place).is_ok()).unwrap();
+        std::thread::Builder::new().name("reader".to_owned()).spawn(read).unwrap()
     };
     // The engine would find what belongs to the new one by its name, and take it for the old one's.
     let moment = Duration::from_millis(100);

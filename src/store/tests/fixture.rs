@@ -217,7 +217,7 @@ async fn the_first_version_is_read_fully() {
     let mut kinds: Vec<_> = expected.iter().map(number).collect();
     kinds.sort_unstable();
     kinds.dedup();
-    assert!(kinds.into_iter().eq(0..18), "a kind has no record here");
+    assert!(kinds.into_iter().eq(0..19), "a kind has no record here");
     assert_eq!(home.records("fixture").await, expected);
     let page = home.store.list(Query::default()).await.unwrap();
     let [summary] = page.sessions.as_slice() else { panic!("{page:?}") };

@@ -61,14 +61,17 @@ pub(super) fn only(chat: &Chat) -> (String, Child) {
     children.into_iter().next().unwrap()
 }
 
-/// Waits until the task with this title has a session in this state; its id.
+/// Waits until this task of the chat has a session in this state; its id.
 pub(super) fn until(chat: &mut Chat, task: &str, state: &str) -> String {
     let title = format!("`{task}` · ");
     chat.wait(&format!("`{task}` is {state}"), |chat| {
         let children = children(chat.came(), &chat.session);
         let is_it = |(_, child): &(String, Child)| {
             let named = child.about["title"].as_str().unwrap_or_default();
-            named.starts_with(&title) && child.states.last().is_some_and(|last| last == state)
+            // Those of tasks count anew.
+            child.parent == chat.session
+                && named.starts_with(&title)
+                && child.states.last().is_some_and(|last| last == state)
         };
         children.into_iter().find(is_it).map(|(id, _)| id)
     })
@@ -112,7 +115,8 @@ impl Known {
             let child = &self.children[session];
             let call = child.calls.iter().find(|(id, _)| *asked == **id);
             let (_, call) = call.unwrap_or_else(|| panic!("not shown: {message}"));
-            assert_eq!(call["status"], "pending", "{message}");
+            let status = call["status"].as_str().unwrap_or("pending");
+            assert_eq!(status, "pending", "{message}");
         }
         match update["sessionUpdate"].as_str() {
             Some("subagent_update") => self.announce(session, update),
