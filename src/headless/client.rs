@@ -6,7 +6,7 @@ pub mod profile;
 mod picture;
 mod screen;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use serde_json::Value;
 
@@ -68,12 +68,17 @@ impl Client {
         }
     }
 
-    pub(crate) fn screen(&self, session: &str) -> Option<&Screen> {
+    fn screen(&self, session: &str) -> Option<&Screen> {
         self.sessions.iter().find(|(id, _)| id == session).map(|(_, screen)| screen)
     }
 
     fn screen_mut(&mut self, session: &str) -> Option<&mut Screen> {
         self.sessions.iter_mut().find(|(id, _)| id == session).map(|(_, screen)| screen)
+    }
+
+    /// The slash commands that it was told of.
+    pub(crate) fn commands(&self, session: &str) -> Option<&BTreeSet<String>> {
+        self.screen(session).map(Screen::commands)
     }
 
     /// Whether a prompt is open in that session.

@@ -19,12 +19,12 @@ fn playing(name: &str) -> Played {
 }
 
 impl Played {
-    fn sees(&mut self, seen: Seen) -> Vec<Reaction> {
-        self.client.see(&seen, Some(&mut self.policy))
+    fn sees(&mut self, seen: &Seen) -> Vec<Reaction> {
+        self.client.see(seen, Some(&mut self.policy))
     }
 
     fn comes_of(&mut self, session: &str, update: Value) -> Vec<Reaction> {
-        self.sees(Seen::Update { session: session.to_owned(), update, meta: Value::Null })
+        self.sees(&Seen::Update { session: session.to_owned(), update, meta: Value::Null })
     }
 
     fn comes(&mut self, update: Value) -> Vec<Reaction> {
@@ -45,7 +45,7 @@ impl Played {
         let params = json!({"sessionId": "s", "toolCall": {"toolCallId": call, "title": "Edit it"},
             "options": [{"optionId": "a", "kind": "allow_once"}]});
         let method = "session/request_permission".to_owned();
-        self.sees(Seen::Asked { id: json!(7), method, params, said: None })
+        self.sees(&Seen::Asked { id: json!(7), method, params, said: None })
     }
 
     fn prompts(&mut self, text: &str) {
@@ -55,7 +55,7 @@ impl Played {
     }
 
     fn ends(&mut self, reason: &str) -> Vec<Reaction> {
-        self.sees(Seen::Answered {
+        self.sees(&Seen::Answered {
             request: RequestId(self.prompts.to_string()),
             method: "session/prompt".to_owned(),
             session: "s".to_owned(),
@@ -191,7 +191,7 @@ fn a_late_question_is_answered_or_never() {
         assert_eq!(playing(name).asks("c1"), [late], "{name}");
         let mut played = playing(name);
         played.prompts("go");
-        assert_eq!(played.asks("c1"), [allowed.clone()], "{name}");
+        assert_eq!(played.asks("c1"), std::slice::from_ref(&allowed), "{name}");
         played.client.answered(&json!(7), Answer::AllowOnce);
         played.shows(&[
             "user: go",
@@ -279,6 +279,6 @@ fn the_end_of_the_agent_ends_what_is_open() {
     let mut played = playing("unknown");
     played.prompts("go");
     let ending = Ending { code: None, description: String::new(), stderr: String::new() };
-    played.sees(Seen::Ended(ending));
+    played.sees(&Seen::Ended(ending));
     played.shows(&["user: go", "note: the agent has ended", "prompt: free"]);
 }

@@ -122,8 +122,7 @@ impl Player<'_> {
         let command = command.split_whitespace().next().unwrap_or_default().to_owned();
         let limit = Instant::now() + PATIENCE;
         loop {
-            let screen = self.client.screen(&typed.session);
-            let commands = screen.map(|screen| screen.commands());
+            let commands = self.client.commands(&typed.session);
             if commands.is_some_and(|commands| commands.contains(&command)) {
                 return Ok(true);
             }
