@@ -6,6 +6,7 @@ mod chatting;
 mod collect;
 mod crash;
 mod deep;
+mod delivery;
 mod end;
 mod faults;
 mod fields;

@@ -222,9 +222,9 @@ async fn the_first_version_is_read_fully() {
     let page = home.store.list(Query::default()).await.unwrap();
     let [summary] = page.sessions.as_slice() else { panic!("{page:?}") };
     assert_eq!(summary.title.as_deref(), Some("An edit"));
-    assert_eq!((summary.created, summary.updated), (BEGIN, Timestamp(BEGIN.0 + 18_000)));
+    assert_eq!((summary.created, summary.updated), (BEGIN, Timestamp(BEGIN.0 + 19_000)));
     assert_eq!(summary.additional, opened().additional);
-    assert_eq!((summary.prompts, summary.records), (5, 20));
+    assert_eq!((summary.prompts, summary.records), (4, 21));
     let mut claim = home.store.claim(&session("fixture"), Arc::default()).await.unwrap();
     claim.journal.append(prompt("on"), Durability::Process);
     assert_eq!(claim.journal.flush().await.trouble, None);

@@ -30,6 +30,24 @@ enum Reading {
 
 type Reader = Arc<(Mutex<Reading>, Condvar)>;
 
+/// What a client says of itself. How it takes what comes while no prompt is open follows from that.
+#[derive(Debug, Clone, Copy)]
+pub enum Client {
+    /// No `clientInfo`: it may lose what comes late.
+    Unknown,
+    Named {
+        name: &'static str,
+        version: &'static str,
+    },
+}
+
+impl Client {
+    /// It shows what comes while no prompt is open, and answers what it is asked then.
+    pub const GOOD: Self = Self::Named { name: "talaria", version: "1" };
+    /// It shows it, and may lose it with its next prompt.
+    pub const FORGETFUL: Self = Self::Named { name: "vscode-acp-client", version: "0.2.0" };
+}
+
 /// A running `talaria acp`.
 pub struct Agent {
     child: Child,
@@ -135,6 +153,13 @@ impl Agent {
         Self::ready_with(home, &json!({}))
     }
 
+    /// An agent that was greeted by this client, without any capability.
+    pub fn ready_as(home: &Home, client: Client) -> Self {
+        let mut agent = Self::start(home);
+        agent.initialize_as(client, &json!({}));
+        agent
+    }
+
     /// An agent that was greeted by a client with `capabilities`.
     pub fn ready_with(home: &Home, capabilities: &Value) -> Self {
         let mut agent = Self::start(home);
@@ -143,15 +168,16 @@ impl Agent {
     }
 
     pub fn initialize(&mut self, capabilities: &Value) -> Answer {
-        let answer = self.call(
-            "initialize",
-            &json!({
-                "protocolVersion": 1,
-                "clientCapabilities": capabilities,
-                // It shows what comes while no prompt is open.
-                "clientInfo": { "name": "talaria", "version": "1" },
-            }),
-        );
+        self.initialize_as(Client::GOOD, capabilities)
+    }
+
+    /// Greets it as this client.
+    pub fn initialize_as(&mut self, client: Client, capabilities: &Value) -> Answer {
+        let mut params = json!({ "protocolVersion": 1, "clientCapabilities": capabilities });
+        if let Client::Named { name, version } = client {
+            params["clientInfo"] = json!({ "name": name, "version": version });
+        }
+        let answer = self.call("initialize", &params);
         answer.result();
         answer
     }

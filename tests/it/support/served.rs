@@ -5,7 +5,7 @@ use std::future::Future;
 
 use tokio::runtime::Runtime;
 
-use super::agent::Agent;
+use super::agent::{Agent, Client};
 use super::home::Home;
 use super::provider::{Gate, Provider, Reply};
 use serde_json::{Value, json};
@@ -50,6 +50,19 @@ impl Served {
 
     /// An agent that was greeted by a client with `capabilities`.
     pub(crate) fn agent_with(&self, capabilities: &Value) -> Agent {
+        let mut agent = self.start();
+        agent.initialize(capabilities);
+        agent
+    }
+
+    /// An agent that was greeted by this client.
+    pub(crate) fn agent_as(&self, client: Client) -> Agent {
+        let mut agent = self.start();
+        agent.initialize_as(client, &json!({}));
+        agent
+    }
+
+    fn start(&self) -> Agent {
         let mut command = self.home.command();
         let dialect = match self.dialect {
             Dialect::Openai => "openai",
@@ -60,9 +73,7 @@ impl Served {
             .env("TALARIA_MODEL", "some-model")
             .env("TALARIA_BASE_URL", self.provider.url())
             .env("TALARIA_API_KEY", &self.keys);
-        let mut agent = Agent::spawn(command);
-        agent.initialize(capabilities);
-        agent
+        Agent::spawn(command)
     }
 
     pub(crate) fn agent(&self) -> Agent {

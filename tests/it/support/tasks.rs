@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -159,6 +159,18 @@ impl Chat {
         Self::on(agent, session, Vec::new())
     }
 
+    /// A new session of this agent, whose reports start turns as the configuration says.
+    pub(crate) fn as_configured(mut agent: Agent, home: &Home) -> Self {
+        let session = agent.new_session(home);
+        Self::on(agent, session, Vec::new())
+    }
+
+    /// The same with a stored session, of which this client is shown nothing.
+    pub(crate) fn resumed(mut agent: Agent, home: &Home, session: &str) -> Self {
+        agent.call("session/resume", &super::stored::params(home, session)).result();
+        Self::on(agent, session.to_owned(), Vec::new())
+    }
+
     /// A stored session, loaded by a new agent; what the load showed has come.
     pub(crate) fn load(home: &Home, session: &str) -> Self {
         Self::load_in(Agent::ready(home), home, session)
@@ -209,7 +221,8 @@ impl Chat {
         Turn { stop, text: self.said(self.begun[&id.to_string()], at) }
     }
 
-    fn response(&self, id: &Value) -> Option<usize> {
+    /// Where a request of ours was answered, in what came.
+    pub(crate) fn response(&self, id: &Value) -> Option<usize> {
         self.came.iter().position(|message| message.get("method").is_none() && message["id"] == *id)
     }
 
@@ -237,6 +250,34 @@ impl Chat {
     pub(crate) fn outcome(&mut self, text: &str) -> Value {
         let said = self.say(text);
         serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
+    }
+
+    /// Asks with `/tasks` until the list holds `text`, so often: a client that is told nothing while no prompt is
+    /// open has no other way to know.
+    pub(crate) fn until_listed(&mut self, text: &str, times: usize) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let listed = self.say("/tasks");
+            if listed.matches(text).count() == times {
+                return;
+            }
+            assert!(Instant::now() < end, "waited for {times} times {text:?} in {listed}");
+        }
+    }
+
+    /// Waits until the session has handled everything that was sent so far, and told what came of it.
+    pub(crate) fn settle(&mut self) {
+        let session = &self.session;
+        let params = json!({ "sessionId": session, "configId": "thought_level", "value": "auto" });
+        let response = self.call("session/set_config_option", &params);
+        assert!(response.get("error").is_none(), "{response}");
+    }
+
+    /// Kills the agent at once; the session.
+    pub(crate) fn kill(mut self) -> String {
+        self.agent.unchecked();
+        self.agent.signal("-KILL");
+        self.session.clone()
     }
 
     /// A request that is no prompt; its response.

@@ -6,13 +6,6 @@ use super::{chat, chat_with, row};
 use crate::support::home::Home;
 use crate::support::tasks::{Chat, content};
 
-/// Kills the agent at once; the session.
-fn kill(mut chat: Chat) -> String {
-    chat.agent.unchecked();
-    chat.agent.signal("-KILL");
-    chat.session.clone()
-}
-
 /// A task that has ended, one that runs and one that is queued; then the process is killed.
 fn killed(config: &str) -> (Home, String) {
     let config = format!("delegation:\n  max_concurrent_children: 1\n{config}");
@@ -24,7 +17,7 @@ fn killed(config: &str) -> (Home, String) {
     chat.until("t2", "running");
     chat.say("steer t2 with remember");
     chat.say("async work c");
-    let session = kill(chat);
+    let session = chat.kill();
     // A task that was killed before its first request makes it once it goes on.
     home.open_gate("b");
     (home, session)
@@ -68,7 +61,7 @@ fn a_report_that_nobody_was_given_survives_the_kill() {
     home.open_gate("a");
     chat.say("async work a");
     chat.until("t1", "completed");
-    let session = kill(chat);
+    let session = chat.kill();
     let mut chat = Chat::load(&home, &session);
     assert!(chat.say("/collect t1").contains("Ended a."));
     let collected: Value = chat.outcome("collect t1");

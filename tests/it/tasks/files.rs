@@ -238,7 +238,8 @@ fn c65_a_client_that_may_not_answer_is_asked_while_a_prompt_is_open_and_not_othe
             }
             None => until_done(&home),
         }
-        chat.say("hello");
+        // Its last word comes behind the file, and is told with a prompt alone.
+        chat.until_listed("completed", 1);
         let report = editor.report(&mut chat);
         assert!(report.contains("edited `a.txt`"), "{report}");
         let (buffer, disk) = if is_open {
@@ -268,7 +269,7 @@ fn a_task_that_read_the_buffer_does_not_overwrite_the_file_beneath_it() {
     // It cannot be asked now what it has.
     home.open_gate("edit");
     until_done(&home);
-    chat.say("hello");
+    chat.until_listed("completed", 1);
     let report = editor.report(&mut chat);
     assert!(report.contains("`a.txt` changed since you read it"), "{report}");
     assert_eq!(home.read("a.txt"), "one on disk\n");

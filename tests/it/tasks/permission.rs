@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::{chat, chat_with, row};
-use crate::support::agent::Agent;
+use crate::support::agent::{Agent, Client};
 use crate::support::home::Home;
 use crate::support::tasks::{Chat, MODEL};
 
@@ -17,13 +17,9 @@ fn hold(chat: &mut Chat, gate: &str) -> Value {
     turn
 }
 
-/// A chat of a client that is known to show and answer what comes while no prompt is open.
-fn known_client(home: &Home) -> Chat {
-    let mut agent = Agent::start(home);
-    let client = json!({ "name": "talaria", "version": "0.0.0" });
-    let params = json!({ "protocolVersion": 1, "clientCapabilities": {}, "clientInfo": client });
-    agent.call("initialize", &params).result();
-    Chat::of(agent, home)
+/// A chat of a client of which nothing is known: it is asked while a prompt is open, and not otherwise.
+fn unknown_client(home: &Home) -> Chat {
+    Chat::of(Agent::ready_as(home, Client::Unknown), home)
 }
 
 /// The held turn ends.
@@ -99,12 +95,12 @@ fn ten_tasks_ask_one_dialog_at_a_time() {
         "when prompt \"ten\"\n  call delegate_task_async {{\"tasks\": [{goals}]}}\nthen\n  say \"Ten.\"\n"
     );
     let home = Home::scripted(&format!("{MODEL}{ten}"));
-    let mut chat = Chat::new(&home);
+    // Its prompt is not held for them, so that all ten wait before the first one is asked for.
+    home.write_config("tasks:\n  delivery: detached\n");
+    let mut chat = unknown_client(&home);
     chat.say("ten");
     let tasks: Vec<String> = (1..=10).map(|n| format!("t{n}")).collect();
-    for task in &tasks {
-        chat.until(task, "waiting");
-    }
+    chat.until_listed("`/allow t", 10);
     assert_eq!(chat.dialogs(), Vec::<Value>::new(), "nothing is asked while no turn runs");
     let turn = hold(&mut chat, "go");
     for n in 0..10 {
@@ -124,8 +120,7 @@ fn ten_tasks_ask_one_dialog_at_a_time() {
 
 #[test]
 fn c83_a_known_client_is_asked_while_no_prompt_is_open() {
-    let home = Home::scripted(MODEL);
-    let mut chat = known_client(&home);
+    let (home, mut chat) = chat();
     chat.say("/task write a.txt");
     let dialog = chat.asked();
     chat.choose(&dialog, "allow_once");
@@ -145,10 +140,11 @@ fn c83_a_known_client_is_asked_while_no_prompt_is_open() {
 
 #[test]
 fn c83_an_unknown_client_is_asked_with_its_next_prompt_alone() {
-    let (home, mut chat) = chat();
+    let home = Home::scripted(MODEL);
+    let mut chat = unknown_client(&home);
     chat.say("/task write a.txt");
-    chat.until("t1", "waiting");
-    chat.say("/tasks");
+    chat.until_listed("`/allow t1`", 1);
+    chat.settle();
     assert_eq!(chat.dialogs(), Vec::<Value>::new());
     let turn = hold(&mut chat, "go");
     let dialog = chat.asked();
@@ -168,7 +164,8 @@ fn c83_an_unknown_client_is_asked_with_its_next_prompt_alone() {
 
 #[test]
 fn stop_refuses_nothing_and_the_next_prompt_asks_again() {
-    let (home, mut chat) = chat();
+    let home = Home::scripted(MODEL);
+    let mut chat = unknown_client(&home);
     let turn = hold(&mut chat, "never");
     chat.say("/task write a.txt");
     chat.say("/task write b.txt");

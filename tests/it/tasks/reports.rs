@@ -43,7 +43,7 @@ fn assert_prefixes(requests: &[Request]) {
 }
 
 /// How many reports of a task a request has.
-fn given(request: &Request, task: &str) -> usize {
+pub(super) fn given(request: &Request, task: &str) -> usize {
     body(request).matches(&format!("<task_report id=\\\"{task}\\\"")).count()
 }
 
@@ -147,11 +147,8 @@ fn a_goal_that_looks_like_the_end_of_a_report_is_data() {
 }
 
 /// Kills the agent at once; the session, loaded by another one.
-fn killed(served: &Served, mut chat: Chat) -> Chat {
-    chat.agent.unchecked();
-    chat.agent.signal("-KILL");
-    let session = chat.session.clone();
-    drop(chat);
+fn killed(served: &Served, chat: Chat) -> Chat {
+    let session = chat.kill();
     Chat::load_in(served.agent(), &served.home, &session)
 }
 
