@@ -36,6 +36,7 @@ use crate::event::Event;
 use crate::log::WireTrace;
 use crate::store::Store;
 use crate::tasks::engine::TaskEngine;
+use crate::tools::Toolboxes;
 
 /// How long open prompts may take to end when the client has gone.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -55,6 +56,7 @@ pub struct Services {
     pub folders: Folders,
     pub store: Store,
     pub tasks: TaskServices,
+    pub toolboxes: Toolboxes,
     pub version: &'static str,
 }
 

@@ -15,6 +15,7 @@ use crate::config::{self, Environment, Folders, Resolved};
 use crate::log;
 use crate::store::{self, Store, StoreGuard};
 use crate::tasks::engine::{MemoryEngine, SqliteEngine, TaskEngine};
+use crate::tools::Toolboxes;
 
 /// The version in `Cargo.toml`; `--version`, `initialize` and `/version` say the same.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -54,6 +55,7 @@ impl App {
             environment: self.environment,
             folders: self.folders,
             tasks: task_services(&store, &self.resolved),
+            toolboxes: Toolboxes::default(),
             store,
             version: VERSION,
         };

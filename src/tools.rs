@@ -30,7 +30,7 @@ mod test_support;
 mod tests;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -242,6 +242,26 @@ impl Default for ToolSettings {
 pub struct Toolbox {
     tools: Arc<[Arc<dyn Tool>]>,
     specs: Arc<[ToolSpec]>,
+}
+
+/// The built-in tools of the sessions of a process. What is told of them takes room, and nearly all sessions
+/// are set up alike: those share what was made last. Clones are the same.
+#[derive(Clone, Default)]
+pub struct Toolboxes(Arc<Mutex<Option<(ToolSettings, Toolbox)>>>);
+
+impl Toolboxes {
+    pub fn builtin(&self, settings: ToolSettings) -> Toolbox {
+        // A lock that someone panicked under holds nothing half done.
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((made_for, toolbox)) = &*last
+            && *made_for == settings
+        {
+            return toolbox.clone();
+        }
+        let toolbox = Toolbox::builtin(&settings);
+        *last = Some((settings, toolbox.clone()));
+        toolbox
+    }
 }
 
 impl Toolbox {

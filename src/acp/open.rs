@@ -40,7 +40,7 @@ use crate::tasks::{self, TaskName, TasksHandle, TasksInbox};
 use crate::tools::local::Local;
 use crate::tools::permission::Policy;
 use crate::tools::roots::Roots;
-use crate::tools::{TaskLimits, ToolSettings, Toolbox};
+use crate::tools::{TaskLimits, ToolSettings};
 use crate::turn::Environment;
 use crate::viewer::Viewer;
 
@@ -476,7 +476,7 @@ fn opening(
         config: Arc::new(config),
         roots,
         host: Arc::new(host),
-        toolbox: Toolbox::builtin(&tool_settings),
+        toolbox: place.services.toolboxes.builtin(tool_settings),
         policy: Arc::new(policy),
         cache_key: to_open.id.to_string(),
         system: OnceCell::new(),

@@ -263,7 +263,7 @@ impl<O: Outlet> Actor<O> {
                     self.feed(Input::HoldOver);
                 }
                 Woke::NobodyAnswered(call) => self.feed(Input::NobodyAnswered(call)),
-                Woke::Tasks(News::Said(said)) => self.feed(Input::Task(said)),
+                Woke::Tasks(News::Said(said)) => self.feed(Input::Task(*said)),
                 Woke::Tasks(News::Cancelled) => self.feed(Input::TasksCancelled),
                 Woke::Tasks(News::CommandDone { prompt, text }) => {
                     self.feed(Input::CommandDone { prompt, text });

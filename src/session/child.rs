@@ -73,11 +73,15 @@ pub struct Children {
     parent: Parent,
     environment: Arc<Environment>,
     settings: watch::Receiver<turn::Settings>,
-    /// What all children have in common is there once.
-    config: Arc<Config>,
-    toolbox: Toolbox,
+    common: OnceLock<Common>,
     /// By whether they start tasks of their own. Made with the first child: it reads files.
     systems: [OnceCell<Arc<str>>; 2],
+}
+
+/// What all children have in common. Made when there may be a first one: most sessions have none.
+struct Common {
+    config: Arc<Config>,
+    toolbox: Toolbox,
 }
 
 impl Children {
@@ -87,33 +91,36 @@ impl Children {
         environment: Arc<Environment>,
         settings: watch::Receiver<turn::Settings>,
     ) -> Self {
-        let delegation = &environment.config.delegation;
-        let turn = TurnSection {
-            max_iterations: delegation.max_iterations,
-            max_tokens: delegation.max_tokens,
-        };
-        let delegates = parent.depth + 1 < delegation.max_spawn_depth;
-        let config = Config { turn, ..Config::clone(&environment.config) };
-        let all = environment.toolbox.only(&[], delegates);
-        Self {
-            config: Arc::new(config),
-            // No name is given, so none can be unknown.
-            toolbox: all.unwrap_or_else(|_| environment.toolbox.clone()),
-            systems: [OnceCell::new(), OnceCell::new()],
-            parent,
-            environment,
-            settings,
-        }
+        let systems = [OnceCell::new(), OnceCell::new()];
+        Self { common: OnceLock::new(), systems, parent, environment, settings }
+    }
+
+    fn common(&self) -> &Common {
+        self.common.get_or_init(|| {
+            let Environment { config, toolbox, .. } = &*self.environment;
+            let turn = TurnSection {
+                max_iterations: config.delegation.max_iterations,
+                max_tokens: config.delegation.max_tokens,
+            };
+            let delegates = self.parent.depth + 1 < config.delegation.max_spawn_depth;
+            let all = toolbox.only(&[], delegates);
+            Common {
+                config: Arc::new(Config { turn, ..Config::clone(config) }),
+                // No name is given, so none can be unknown.
+                toolbox: all.unwrap_or_else(|_| toolbox.clone()),
+            }
+        })
     }
 
     /// The tools of a child that may use these toolsets.
     fn toolbox(&self, toolsets: &[String]) -> Result<Toolbox, TaskError> {
+        let all = &self.common().toolbox;
         if toolsets.is_empty() {
-            return Ok(self.toolbox.clone());
+            return Ok(all.clone());
         }
-        self.toolbox.only(toolsets, true).map_err(|name| {
+        all.only(toolsets, true).map_err(|name| {
             let known: Vec<String> =
-                self.toolbox.toolsets().iter().map(|name| format!("`{name}`")).collect();
+                all.toolsets().iter().map(|name| format!("`{name}`")).collect();
             TaskError::Toolset { name, known: known.join(", ") }
         })
     }
@@ -121,7 +128,7 @@ impl Children {
     /// The model that does a task for which `model` is wanted.
     fn choice(&self, model: Option<&str>) -> Result<Choice, TaskError> {
         let parents = self.settings.borrow().choice.clone();
-        let delegation = &self.config.delegation;
+        let delegation = &self.environment.config.delegation;
         parents.for_task(delegation, model).map_err(|why| {
             let name = model.or(delegation.model.as_deref()).unwrap_or(&parents.name);
             TaskError::Model { name: name.to_owned(), why: why.message }
@@ -133,7 +140,7 @@ impl Children {
         let cell = if delegates { with } else { without };
         let made = cell.get_or_init(|| async {
             let roots = self.environment.roots.clone();
-            let configured = self.config.instructions.clone();
+            let configured = self.environment.config.instructions.clone();
             let read = tokio::task::spawn_blocking(move || {
                 Instructions::read(&roots, configured.as_deref())
             });
@@ -167,7 +174,7 @@ impl Children {
         };
         let thought = self.settings.borrow().thought;
         let environment = Environment {
-            config: self.config.clone(),
+            config: self.common().config.clone(),
             roots: self.environment.roots.clone(),
             host: self.environment.host.of_task(&details.child),
             toolbox,
@@ -182,7 +189,7 @@ impl Children {
                 mode: details.mode,
                 model: choice.name.clone(),
                 models: vec![choice.name.clone()],
-                thought: self.config.delegation.reasoning_effort.unwrap_or(thought),
+                thought: self.environment.config.delegation.reasoning_effort.unwrap_or(thought),
             },
             environment: Arc::new(environment),
             choice,

@@ -35,9 +35,8 @@ pub(super) enum Fate {
 
 /// What there is of tasks to be handled.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one exists at a time")]
 pub(super) enum News {
-    Said(TaskSaid),
+    Said(Box<TaskSaid>),
     CommandDone {
         prompt: PromptId,
         text: String,
@@ -61,7 +60,7 @@ pub(super) struct Companions {
     tasks: Option<TasksHandle>,
     attachment: Option<Attachment>,
     /// Absent where there are none: even an empty channel takes room.
-    said: Option<mpsc::Receiver<TaskSaid>>,
+    said: Option<mpsc::Receiver<Box<TaskSaid>>>,
     /// The command that runs: one at a time, so that each sees what those before it did, and is answered
     /// behind them.
     commands: JoinSet<(PromptId, String)>,
@@ -93,7 +92,7 @@ impl Companions {
     pub(super) fn new(
         tasks: TasksHandle,
         tracker: TaskTracker,
-        attachment: impl FnOnce(mpsc::Sender<TaskSaid>) -> Attachment,
+        attachment: impl FnOnce(mpsc::Sender<Box<TaskSaid>>) -> Attachment,
     ) -> Self {
         let (sender, said) = mpsc::channel(SAID);
         let attachment = attachment(sender);
@@ -236,7 +235,7 @@ impl Companions {
     }
 }
 
-async fn hear(said: &mut Option<mpsc::Receiver<TaskSaid>>) -> Option<TaskSaid> {
+async fn hear(said: &mut Option<mpsc::Receiver<Box<TaskSaid>>>) -> Option<Box<TaskSaid>> {
     said.as_mut()?.recv().await
 }
 

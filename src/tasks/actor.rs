@@ -10,6 +10,7 @@
 //! - child → runner 64 (`child::UNHEARD`): the child's actor says nothing then, and still takes its inbox;
 //!   a runner that closes it hears on meanwhile.
 //! - runner → child 256 (its inbox, as any session's): the runner, for answers and the close.
+//! What goes through them is boxed: room for the first 32 is there from the start, in each open session.
 //! - pulse: a watch; the actor looks, and waits for the next change only once it has shown the last.
 
 mod cards;
@@ -99,7 +100,7 @@ pub fn start(inbox: TasksInbox, setup: Setup, tasks: &TaskTracker, stop: Cancell
 struct Actor {
     state: TasksState,
     setup: Setup,
-    sender: mpsc::WeakSender<Request>,
+    sender: mpsc::WeakSender<Box<Request>>,
     /// All tasks that the session has had. What is large of one goes when it completes; of one that failed or
     /// was cancelled it stays, since the engine may not have its end. So this grows with the session's tasks,
     /// as the rules do, which need each for its name; `tasks.max_per_prompt` bounds those of a prompt.
@@ -113,7 +114,7 @@ struct Actor {
     waits: HashMap<WaitId, OpenWait>,
     asks: HashMap<AskId, Answerer>,
     loading: Loading,
-    said: mpsc::Sender<(TaskId, RunnerSaid)>,
+    said: mpsc::Sender<(TaskId, Box<RunnerSaid>)>,
     runners: JoinSet<()>,
     runs: HashMap<tokio::task::Id, TaskId>,
     operations: JoinSet<Done>,
@@ -183,11 +184,10 @@ enum Loading {
     Reading(Vec<(SessionId, Attachment)>, Option<Box<Request>>),
 }
 
-#[expect(clippy::large_enum_variant, reason = "one exists at a time")]
 enum Woke {
     Stop,
-    Request(Option<Request>),
-    Said(TaskId, RunnerSaid),
+    Request(Option<Box<Request>>),
+    Said(TaskId, Box<RunnerSaid>),
     Done(Done),
     RunnerGone(tokio::task::Id),
     Cards,
@@ -199,7 +199,7 @@ impl Actor {
     async fn run(
         mut self,
         inbox: TasksInbox,
-        mut heard: mpsc::Receiver<(TaskId, RunnerSaid)>,
+        mut heard: mpsc::Receiver<(TaskId, Box<RunnerSaid>)>,
         stop: CancellationToken,
     ) {
         let TasksInbox { session: _, mut requests, sender: _ } = inbox;
@@ -232,12 +232,12 @@ impl Actor {
                     self.abandon(None);
                 }
                 Woke::Request(Some(request)) => {
-                    self.request(request);
+                    self.request(*request);
                     self.perform();
                     // Whoever asks without pause does not keep the rest from being heard.
                     for _ in 0..ROUND {
                         let Ok((task, said)) = heard.try_recv() else { break };
-                        self.heard(&task, said);
+                        self.heard(&task, *said);
                     }
                     for _ in 0..ROUND {
                         let Some(done) = self.operations.try_join_next() else { break };
@@ -246,11 +246,11 @@ impl Actor {
                         }
                     }
                 }
-                Woke::Said(task, said) => self.heard(&task, said),
+                Woke::Said(task, said) => self.heard(&task, *said),
                 Woke::Done(done) => self.done(done),
                 Woke::RunnerGone(run) => {
                     while let Ok((task, said)) = heard.try_recv() {
-                        self.heard(&task, said);
+                        self.heard(&task, *said);
                     }
                     self.runner_gone(run);
                 }

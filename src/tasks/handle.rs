@@ -20,15 +20,15 @@ const INBOX: usize = 256;
 #[derive(Clone)]
 pub struct TasksHandle {
     session: SessionId,
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<Box<Request>>,
 }
 
 /// The actor's end of a handle.
 pub struct TasksInbox {
     pub(super) session: SessionId,
-    pub(super) requests: mpsc::Receiver<Request>,
+    pub(super) requests: mpsc::Receiver<Box<Request>>,
     /// For handles of the sessions below; it does not keep the actor alive.
-    pub(super) sender: mpsc::WeakSender<Request>,
+    pub(super) sender: mpsc::WeakSender<Box<Request>>,
 }
 
 /// The operations as one call of a model, or one command of a user, has them.
@@ -40,7 +40,7 @@ pub struct Door {
 
 /// What a session brings that may have tasks.
 pub struct Attachment {
-    pub said: mpsc::Sender<TaskSaid>,
+    pub said: mpsc::Sender<Box<TaskSaid>>,
     pub spawn: Arc<dyn Spawn>,
     /// The session was made just now: there is nothing that the engine could have of it.
     pub is_new: bool,
@@ -147,7 +147,7 @@ impl TasksHandle {
         Self { session, requests: self.requests.clone() }
     }
 
-    pub(super) fn with(session: SessionId, requests: mpsc::Sender<Request>) -> Self {
+    pub(super) fn with(session: SessionId, requests: mpsc::Sender<Box<Request>>) -> Self {
         Self { session, requests }
     }
 
@@ -254,7 +254,8 @@ impl TasksHandle {
 
     /// Waits for room; an actor that has ended needs no word.
     async fn tell(&self, ask: Ask) {
-        drop(self.requests.send(Request { session: self.session.clone(), ask }).await);
+        let request = Box::new(Request { session: self.session.clone(), ask });
+        drop(self.requests.send(request).await);
     }
 }
 

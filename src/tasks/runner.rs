@@ -49,7 +49,7 @@ pub struct Job {
     /// Never to be waited for by who takes `said`: the runner takes no order while it says something.
     /// Closed, it is `Stop`.
     pub orders: mpsc::Receiver<RunnerOrder>,
-    pub said: mpsc::Sender<(TaskId, RunnerSaid)>,
+    pub said: mpsc::Sender<(TaskId, Box<RunnerSaid>)>,
     /// Changes with each piece that the child says: who makes pictures of it waits for a change only after
     /// it has shown the one before.
     pub pulse: watch::Sender<Pulse>,
@@ -117,7 +117,7 @@ pub async fn run(mut job: Job) {
         Err(error) => return not_began(job, error.into()).await,
     };
     let attempt = claimed.lease.epoch;
-    job.said.send((job.task.clone(), RunnerSaid::Began { attempt })).await.ok();
+    end::tell(&job, RunnerSaid::Began { attempt }).await;
     let mut held = Vec::new();
     match spawn(&mut job, &claimed, &mut held).await {
         Ok(spawned) => Box::pin(Worker::new(job, claimed, spawned).run(held)).await,
@@ -132,7 +132,7 @@ async fn not_began(mut job: Job, why: TaskError) {
             reply.send(Err(why.clone())).ok();
         }
     }
-    job.said.send((job.task, RunnerSaid::NotBegan(why))).await.ok();
+    end::tell(&job, RunnerSaid::NotBegan(why)).await;
 }
 
 /// Opens the child. Orders for it are held until it is there; those that end it end this, too.

@@ -1,6 +1,8 @@
 //! Tests of the toolbox.
 
-use super::{ToolSettings, Toolbox};
+use std::sync::Arc;
+
+use super::{ToolSettings, Toolbox, Toolboxes};
 
 const TASKS: [&str; 7] = [
     "delegate_task_async",
@@ -24,6 +26,18 @@ fn the_first_request_stays_small() {
         .map(|spec| spec.name.len() + spec.description.len() + spec.schema.to_string().len())
         .sum();
     assert!(size <= 7 * 1024, "the specs of all tools together have {size} bytes");
+}
+
+#[test]
+fn sessions_that_are_set_up_alike_share_their_tools() {
+    let toolboxes = Toolboxes::default();
+    let first = toolboxes.builtin(ToolSettings::default());
+    let second = toolboxes.clone().builtin(ToolSettings::default());
+    assert!(Arc::ptr_eq(&first.specs(), &second.specs()));
+    let without = ToolSettings { disabled: vec!["plan".to_owned()], ..ToolSettings::default() };
+    assert!(toolboxes.builtin(without).get("plan").is_none());
+    let again = toolboxes.builtin(ToolSettings::default());
+    assert!(again.get("plan").is_some() && first.get("plan").is_some());
 }
 
 #[test]

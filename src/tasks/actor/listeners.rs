@@ -18,7 +18,7 @@ use crate::tasks::{Spawn, Started, TaskSaid};
 pub(super) struct Listener {
     pub(super) spawn: Arc<dyn Spawn>,
     /// Absent while nobody listens.
-    said: Option<mpsc::Sender<TaskSaid>>,
+    said: Option<mpsc::Sender<Box<TaskSaid>>>,
     untold: VecDeque<Untold>,
     /// Whether room is waited for.
     waits: bool,
@@ -30,9 +30,8 @@ pub(super) struct Listener {
 }
 
 /// What waits for room, in order.
-#[expect(clippy::large_enum_variant, reason = "nearly all are the large one")]
 enum Untold {
-    Said(TaskSaid),
+    Said(Box<TaskSaid>),
     /// Who started tasks, or let them go on, is answered behind their first cards: whoever knows of tasks
     /// knows that their session does.
     Started(Reply<Vec<Started>>, Vec<Started>),
@@ -71,7 +70,7 @@ impl Listener {
     }
 
     /// Says what it takes now. Room that is to be waited for otherwise.
-    fn flush(&mut self) -> Option<mpsc::Sender<TaskSaid>> {
+    fn flush(&mut self) -> Option<mpsc::Sender<Box<TaskSaid>>> {
         if self.waits {
             return None;
         }
@@ -107,7 +106,7 @@ impl Actor {
     pub(super) fn say(&mut self, session: &SessionId, said: TaskSaid) {
         let Some(listener) = self.listeners.get_mut(session) else { return };
         if listener.is_there() {
-            listener.untold.push_back(Untold::Said(said));
+            listener.untold.push_back(Untold::Said(Box::new(said)));
             self.flush(session);
         }
     }
@@ -128,7 +127,11 @@ impl Actor {
         }
     }
 
-    pub(super) fn room(&mut self, session: &SessionId, room: Option<mpsc::OwnedPermit<TaskSaid>>) {
+    pub(super) fn room(
+        &mut self,
+        session: &SessionId,
+        room: Option<mpsc::OwnedPermit<Box<TaskSaid>>>,
+    ) {
         let Some(listener) = self.listeners.get_mut(session) else { return };
         let Some(room) = room else {
             // The room of a session that left, while another is there.

@@ -30,7 +30,7 @@ pub(super) enum Done {
     Submitted(Box<Submission>),
     Permit(TaskId, OwnedSemaphorePermit),
     /// A session takes one thing more, or nothing ever again.
-    Room(SessionId, Option<mpsc::OwnedPermit<TaskSaid>>),
+    Room(SessionId, Option<mpsc::OwnedPermit<Box<TaskSaid>>>),
     /// A wait was ended by who waits: with a reply, or dropped.
     WaitEnds(WaitId, Option<oneshot::Sender<Vec<Collected>>>),
     /// A task that had no runner.

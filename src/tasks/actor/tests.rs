@@ -278,7 +278,7 @@ async fn a_task_of_a_task_is_named_through_it_and_waited_for_in_one_slot() {
         soon(waits.join_next()).await.unwrap().unwrap()[0].report.as_deref(),
         Some("Below.")
     );
-    while !matches!(soon(said.recv()).await, Some(TaskSaid::Report(_))) {}
+    while !matches!(*soon(said.recv()).await.unwrap(), TaskSaid::Report(_)) {}
     // It asked for a call, of whose end it said nothing.
     let asked = house.said().await;
     assert!(

@@ -207,7 +207,7 @@ fn miss(order: RunnerOrder, state: State) {
     }
 }
 
-async fn tell(job: &Job, said: RunnerSaid) {
+pub(super) async fn tell(job: &Job, said: RunnerSaid) {
     // An actor that is gone needs no news.
-    job.said.send((job.task.clone(), said)).await.ok();
+    job.said.send((job.task.clone(), Box::new(said))).await.ok();
 }

@@ -481,7 +481,7 @@ impl Worker {
 
     pub(super) async fn say(&self, said: RunnerSaid) {
         // An actor that is gone closes the orders, too.
-        self.job.said.send((self.job.task.clone(), said)).await.ok();
+        self.job.said.send((self.job.task.clone(), Box::new(said))).await.ok();
     }
 
     /// From here on what the child says decides nothing more.

@@ -174,7 +174,7 @@ pub(super) struct House {
     pub(super) engine: SqliteEngine,
     pub(super) store: Store,
     pub(super) stop: CancellationToken,
-    pub(super) said: mpsc::Receiver<TaskSaid>,
+    pub(super) said: mpsc::Receiver<Box<TaskSaid>>,
     spawn: Arc<Nursery>,
     born: mpsc::Receiver<Born>,
     tracker: TaskTracker,
@@ -236,7 +236,7 @@ impl House {
         knows: Knows,
         open_cards: &[&str],
         takes: usize,
-    ) -> (Attachment, mpsc::Receiver<TaskSaid>) {
+    ) -> (Attachment, mpsc::Receiver<Box<TaskSaid>>) {
         let (said, heard) = mpsc::channel(takes);
         let (is_new, reported) = match knows {
             Knows::New => (true, BTreeSet::new()),
@@ -262,7 +262,7 @@ impl House {
     /// The next thing but cards.
     pub(super) async fn said(&mut self) -> TaskSaid {
         loop {
-            let said = soon(self.said.recv()).await.expect("the actor is there");
+            let said = *soon(self.said.recv()).await.expect("the actor is there");
             if !matches!(said, TaskSaid::Card(_)) {
                 return said;
             }
@@ -278,7 +278,7 @@ impl House {
     /// The next card that is to be kept.
     pub(super) async fn card(&mut self) -> CallUpdate {
         loop {
-            let said = soon(self.said.recv()).await.expect("the actor is there");
+            let said = *soon(self.said.recv()).await.expect("the actor is there");
             if let TaskSaid::Card(TaskCard { card, keep: true, .. }) = said {
                 return card;
             }

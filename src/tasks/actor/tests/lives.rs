@@ -33,7 +33,7 @@ async fn a_session_that_comes_anew_is_told_of_what_it_missed() {
     house.attach(Knows::Reports(&[1]), &["task-t1", "task-t2", "task-t3"]).await;
     let (mut cards, mut reports, mut asked) = (Vec::new(), Vec::new(), Vec::new());
     while cards.len() < 3 || reports.is_empty() || asked.is_empty() {
-        match soon(house.said.recv()).await.unwrap() {
+        match *soon(house.said.recv()).await.unwrap() {
             TaskSaid::Card(TaskCard { card, .. }) => {
                 cards.push((card.id.to_string(), card.status.unwrap()));
             }
@@ -96,7 +96,7 @@ async fn what_a_process_left_is_found_and_goes_on() {
     house.attach(Knows::Reports(&[]), &cards).await;
     let (mut cards, mut reports) = (Vec::new(), Vec::new());
     while cards.len() < 4 || reports.is_empty() {
-        match soon(house.said.recv()).await.unwrap() {
+        match *soon(house.said.recv()).await.unwrap() {
             TaskSaid::Card(TaskCard { card, .. }) => {
                 cards.push((card.id.to_string(), card.status.unwrap()));
             }
@@ -175,7 +175,7 @@ async fn a_session_that_does_not_read_delays_nobody() {
     }
     let (mut reports, mut shown) = (Vec::new(), 0);
     while reports.len() < 20 || shown < 20 {
-        match soon(said.recv()).await.unwrap() {
+        match *soon(said.recv()).await.unwrap() {
             TaskSaid::Report(report) => reports.push(report.task.number),
             TaskSaid::Card(TaskCard { card, .. }) if card.status == Some(CallStatus::Completed) => {
                 shown += 1;

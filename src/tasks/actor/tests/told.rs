@@ -36,9 +36,9 @@ async fn who_starts_tasks_is_answered_behind_their_cards() {
     }
     // There is room for one card.
     assert!(timeout(MOMENT, starts.join_next()).await.is_err());
-    assert_eq!(card(soon(said.recv()).await.unwrap()).card.id.as_str(), "task-t1");
+    assert_eq!(card(*soon(said.recv()).await.unwrap()).card.id.as_str(), "task-t1");
     assert!(soon(starts.join_next()).await.unwrap().unwrap().is_ok());
-    assert_eq!(card(said.try_recv().unwrap()).card.id.as_str(), "task-t2");
+    assert_eq!(card(*said.try_recv().unwrap()).card.id.as_str(), "task-t2");
 }
 
 #[tokio::test]
@@ -57,10 +57,10 @@ async fn who_lets_a_task_go_on_is_answered_behind_its_new_card() {
     let tasks = house.tasks.clone();
     resumes.spawn(async move { tasks.resume(Which::All).await });
     assert!(timeout(MOMENT, resumes.join_next()).await.is_err());
-    let shown = card(soon(said.recv()).await.unwrap());
+    let shown = card(*soon(said.recv()).await.unwrap());
     assert_eq!((shown.card.id.as_str(), shown.state), ("task-t1", State::Interrupted));
     assert!(soon(resumes.join_next()).await.unwrap().unwrap().is_ok());
-    assert_eq!(card(said.try_recv().unwrap()).card.id.as_str(), "task-t1-2");
+    assert_eq!(card(*said.try_recv().unwrap()).card.id.as_str(), "task-t1-2");
 }
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn cards(
     while !until.iter().all(|state| shown.contains(state)) {
         let said = timeout(Duration::from_secs(10), house.said.recv()).await;
         let said = said.unwrap_or_else(|_| panic!("no more than {shown:?}"));
-        let TaskSaid::Card(said) = said.unwrap() else { continue };
+        let TaskSaid::Card(said) = *said.unwrap() else { continue };
         let mark = said.card.task.expect("a card has the mark of its task");
         assert_eq!((mark.id, &*mark.state), (format!("t{}", said.task), said.state.name()));
         if let Some(about) = abouts.insert(said.task, Arc::clone(&said.about)) {
@@ -132,7 +132,7 @@ async fn every_card_says_of_which_task_it_is_and_how_that_stands() {
     below.is_prompted().await;
     below.asks("c1").await;
     cards(&mut house, &mut abouts, &[(2, State::Waiting)]).await;
-    let shown = card(soon(said.recv()).await.unwrap());
+    let shown = card(*soon(said.recv()).await.unwrap());
     assert_ne!(shown.about.child, abouts[&2].child);
     assert_eq!((&*shown.about.goal, shown.about.by, shown.task), ("below", By::Model, 1));
     house.dies().await;
@@ -186,7 +186,7 @@ async fn the_session_of_a_task_hears_once_what_that_was_told() {
     one.is_prompted().await;
     let mut children = BTreeMap::new();
     while children.len() < 3 {
-        let TaskCard { task, about, .. } = card(soon(house.said.recv()).await.unwrap());
+        let TaskCard { task, about, .. } = card(*soon(house.said.recv()).await.unwrap());
         children.insert(task, about.child.clone());
     }
     let root = house.tasks.clone();
@@ -204,8 +204,8 @@ async fn the_session_of_a_task_hears_once_what_that_was_told() {
     assert_eq!(steer("t3", "look left").await, "queued");
     let mut heard = Vec::new();
     while let Ok(said) = house.said.try_recv() {
-        if !matches!(said, TaskSaid::Card(_)) {
-            heard.push(said);
+        if !matches!(*said, TaskSaid::Card(_)) {
+            heard.push(*said);
         }
     }
     let hidden = crate::redact::Mask::new(&[crate::config::Secret::new(SECRET)]);
@@ -218,12 +218,12 @@ async fn the_session_of_a_task_hears_once_what_that_was_told() {
     let (attachment, mut below) = house.attachment(Knows::New, &[], 64);
     tasks.attach(attachment).await;
     start_in(&tasks, &["below"]).await.unwrap();
-    let child = card(soon(below.recv()).await.unwrap()).about.child.clone();
+    let child = card(*soon(below.recv()).await.unwrap()).about.child.clone();
     assert_eq!(steer("t1.1", "look right").await, "queued");
     let text = "look right".to_owned();
-    let mut said = soon(below.recv()).await.unwrap();
+    let mut said = *soon(below.recv()).await.unwrap();
     while matches!(said, TaskSaid::Card(_)) {
-        said = soon(below.recv()).await.unwrap();
+        said = *soon(below.recv()).await.unwrap();
     }
     assert_eq!(said, TaskSaid::Steered { child, text });
     // What comes too late is told to nobody.
@@ -231,7 +231,7 @@ async fn the_session_of_a_task_hears_once_what_that_was_told() {
     assert_eq!(house.report().await.task.number, 2);
     assert_eq!(steer("t2", "too late").await, "missed");
     while let Ok(said) = house.said.try_recv() {
-        assert!(!matches!(said, TaskSaid::Steered { .. }), "{said:?}");
+        assert!(!matches!(*said, TaskSaid::Steered { .. }), "{said:?}");
     }
 }
 
@@ -248,14 +248,14 @@ async fn the_session_of_a_task_is_cancelled_as_its_task() {
     }
     let mut children = BTreeMap::new();
     while children.len() < 4 {
-        let TaskCard { task, about, .. } = card(soon(house.said.recv()).await.unwrap());
+        let TaskCard { task, about, .. } = card(*soon(house.said.recv()).await.unwrap());
         children.insert(task, about.child.clone());
     }
     let one = born["one"].tasks.clone().unwrap();
     let (attachment, mut said) = house.attachment(Knows::New, &[], 64);
     one.attach(attachment).await;
     start_in(&one, &["below", "beside"]).await.unwrap();
-    let below = card(soon(said.recv()).await.unwrap()).about.child.clone();
+    let below = card(*soon(said.recv()).await.unwrap()).about.child.clone();
     let root = house.tasks.clone();
     let is = async |handle: &crate::tasks::TasksHandle, task: &str, state: State| {
         while handle.check(&name(task), 0).await.unwrap().state != state {

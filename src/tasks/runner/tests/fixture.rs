@@ -200,7 +200,7 @@ pub(super) struct Run {
     pub(super) orders: mpsc::Sender<RunnerOrder>,
     pub(super) pulse: watch::Receiver<Pulse>,
     pub(super) gate: Arc<Semaphore>,
-    said: mpsc::Receiver<(TaskId, RunnerSaid)>,
+    said: mpsc::Receiver<(TaskId, Box<RunnerSaid>)>,
     did: mpsc::Receiver<Did>,
     life: mpsc::Receiver<mpsc::Sender<ChildSaid>>,
     child: Option<mpsc::Sender<ChildSaid>>,
@@ -264,7 +264,7 @@ impl Run {
     }
 
     pub(super) async fn said(&mut self) -> RunnerSaid {
-        self.said.recv().await.unwrap().1
+        *self.said.recv().await.unwrap().1
     }
 
     pub(super) async fn did(&mut self) -> Did {

@@ -93,7 +93,7 @@ impl Child for Fake {
 /// A session with tasks, and calls in it.
 struct Live {
     tasks: TasksHandle,
-    heard: mpsc::Receiver<TaskSaid>,
+    heard: mpsc::Receiver<Box<TaskSaid>>,
     stop: CancellationToken,
     tracker: TaskTracker,
     places: Places,
