@@ -9,6 +9,7 @@ mod script;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -81,16 +82,21 @@ struct Chosen {
 
 /// A conversation without the reports of tasks: they come when they come, so they choose no scene and no
 /// step but that of a `when report`.
-struct Told {
-    items: Vec<Item>,
+struct Told<'a> {
+    /// Copied only where something is left out: a conversation may be large.
+    items: Cow<'a, [Item]>,
     /// The reports that end it, where nothing else of a user stands beside them.
     reports: Vec<String>,
     /// All that came since the last reply.
     came: Vec<String>,
 }
 
-impl Told {
-    fn of(items: &[Item]) -> Self {
+impl<'a> Told<'a> {
+    fn of(items: &'a [Item]) -> Self {
+        let is_left_out = |content: &[Content]| content.is_empty() || content.iter().any(is_report);
+        if !items.iter().any(|item| matches!(item, Item::User(content) if is_left_out(content))) {
+            return Self { items: Cow::Borrowed(items), reports: Vec::new(), came: Vec::new() };
+        }
         let mut reports = Vec::new();
         let mut came = Vec::new();
         let mut told = Vec::with_capacity(items.len());
@@ -120,7 +126,7 @@ impl Told {
                 reports.clear();
             }
         }
-        Self { items: told, reports, came }
+        Self { items: Cow::Owned(told), reports, came }
     }
 }
 
@@ -130,7 +136,7 @@ fn is_report(content: &Content) -> bool {
 }
 
 /// Which step answers: a reaction to the last item if one matches, else the scene's next step.
-fn choose(script: &Script, request: &Request, told: &Told) -> Result<Chosen, String> {
+fn choose(script: &Script, request: &Request, told: &Told<'_>) -> Result<Chosen, String> {
     let items = &told.items;
     let start = turn_start(items);
     let prompt = user_texts(items.get(start));
@@ -321,7 +327,7 @@ impl Place {
     /// For those who write scripts: where the answer to a request with these items belongs.
     pub fn of(items: &[Item]) -> Self {
         let Told { items, .. } = Told::of(items);
-        let items = items.as_slice();
+        let items = &*items;
         let start = turn_start(items);
         let prompt = user_texts(items.get(start)).last_text();
         let scene = earlier(items, start, &Pattern::new(prompt.clone()));

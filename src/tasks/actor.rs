@@ -2,7 +2,8 @@
 //! at a time, asks the rules, does what they say. Nothing here waits for the engine, a runner or a session:
 //! what takes time is an operation in a set of its own.
 //!
-//! Channels, all bounded, with who waits for room in them:
+//! Channels, all bounded, with who waits for room in them. What goes through most is boxed: room for the first
+//! 32 is there from the start, in each open session.
 //! - handles → actor 256: who holds a handle, as a tool or a command; a session's actor never.
 //! - runner → actor 256 (`SAID`): the runner. The actor takes them at any time, so no circle closes.
 //! - actor → runner 32 (`ORDERS`): an operation for each order that finds no room; the actor never.
@@ -10,7 +11,6 @@
 //! - child → runner 64 (`child::UNHEARD`): the child's actor says nothing then, and still takes its inbox;
 //!   a runner that closes it hears on meanwhile.
 //! - runner → child 256 (its inbox, as any session's): the runner, for answers and the close.
-//! What goes through them is boxed: room for the first 32 is there from the start, in each open session.
 //! - pulse: a watch; the actor looks, and waits for the next change only once it has shown the last.
 
 mod cards;

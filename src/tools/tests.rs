@@ -32,7 +32,7 @@ fn the_first_request_stays_small() {
 fn sessions_that_are_set_up_alike_share_their_tools() {
     let toolboxes = Toolboxes::default();
     let first = toolboxes.builtin(ToolSettings::default());
-    let second = toolboxes.clone().builtin(ToolSettings::default());
+    let second = toolboxes.builtin(ToolSettings::default());
     assert!(Arc::ptr_eq(&first.specs(), &second.specs()));
     let without = ToolSettings { disabled: vec!["plan".to_owned()], ..ToolSettings::default() };
     assert!(toolboxes.builtin(without).get("plan").is_none());
