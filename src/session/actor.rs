@@ -361,13 +361,11 @@ impl<O: Outlet> Actor<O> {
         } else {
             fate
         });
-        let effects = self.state.handle(Input::Close);
+        // What is open is answered before what comes behind it.
+        self.feed(Input::Close);
         messages.close();
         while let Ok(message) = messages.try_recv() {
             self.message(message);
-        }
-        for effect in effects {
-            self.perform(effect);
         }
     }
 

@@ -1,6 +1,6 @@
 //! The rules of a session: which prompt runs when, what a cancel ends, one open question at a time,
-//! what "always" covers, when reports of tasks reach the model, and what is written down before it is told. Synchronous, without I/O, clock or
-//! ids of its own.
+//! what "always" covers, when reports of tasks reach the model, and what is written down before it is told.
+//! Synchronous, without I/O, clock or ids of its own.
 
 mod asking;
 mod cards;
@@ -25,7 +25,7 @@ use self::tasks::{Commands, Reports};
 use self::turns::{Running, Stop};
 pub(super) use self::words::{Effect, Initial, Input};
 use super::Answered;
-use super::commands::{self};
+use super::commands;
 use super::flow::Flow;
 use super::ledger::Ledger;
 use super::questions::Questions;
@@ -192,7 +192,11 @@ impl SessionState {
             Input::Notice(notice) => self.notice(notice, &mut effects),
             Input::AnswerWaits => self.tell_of_trouble(&mut effects),
             Input::Inherited { mode, rules } => self.inherit(mode, &rules, &mut effects),
-            Input::TasksStopped => self.questions.tasks_stopped(&mut effects),
+            Input::TasksStopped => {
+                if self.is_heard() {
+                    self.questions.tasks_stopped(&mut effects);
+                }
+            }
             Input::TasksCancelled => self.tasks_cancelled(&mut effects),
             Input::FollowUpDue => self.follow_up_is_due(&mut effects),
             Input::HoldOver => self.hold_is_over(&mut effects),
@@ -200,7 +204,10 @@ impl SessionState {
                 self.handing_over = true;
                 self.close_if_handed_over(&mut effects);
             }
-            Input::Stay => self.handing_over = false,
+            Input::Stay => {
+                self.handing_over = false;
+                self.consider_follow_ups(&mut effects);
+            }
             Input::Close => self.close(&mut effects),
         }
         effects
@@ -233,7 +240,7 @@ impl SessionState {
             // Behind the running turn's own answer, so that answers come in the order of prompts.
             return match &mut self.running {
                 Some(running) => running.steering.push_back(prompt),
-                None => self.not_delivered(prompt, effects),
+                None => self.not_delivered_in_order(prompt, effects),
             };
         }
         if self.saving.is_taken_over() {
@@ -272,7 +279,8 @@ impl SessionState {
             };
         };
         match self.busy {
-            Busy::Steer if running.stopping.is_none() => {
+            // Behind those that wait: a turn that ended did not take them.
+            Busy::Steer if running.stopping.is_none() && self.queue.is_empty() => {
                 running.steering.push_back(prompt.clone());
                 effects.push(Effect::Steer(prompt));
             }
@@ -318,7 +326,7 @@ impl SessionState {
                 self.cancel_tasks_alone(effects);
             }
             for prompt in cancelled {
-                self.not_delivered(prompt, effects);
+                self.not_delivered_in_order(prompt, effects);
             }
         }
     }
@@ -350,13 +358,24 @@ impl SessionState {
         self.say_as_it_is(text, effects);
     }
 
+    /// The same to who waits for an answer that comes behind it, and so sees it.
+    fn say_to_prompt(&mut self, text: String, effects: &mut Vec<Effect>) {
+        let text = self.flow.apart(text, false);
+        self.tell_and_write(text, effects);
+    }
+
     fn say_as_it_is(&mut self, text: String, effects: &mut Vec<Effect>) {
+        let said = self.tell_and_write(text, effects);
+        self.keep_for_later(&said);
+    }
+
+    fn tell_and_write(&mut self, text: String, effects: &mut Vec<Effect>) -> Event {
         let message = self.ids.message();
         let content = Content::text(text.clone());
         effects.push(Effect::append(Record::Told { message: message.clone(), content }));
         let said = said(message, text);
-        self.keep_for_later(&said);
-        effects.push(Effect::Tell(said));
+        effects.push(Effect::Tell(said.clone()));
+        said
     }
 
     fn close(&mut self, effects: &mut Vec<Effect>) {
@@ -369,7 +388,7 @@ impl SessionState {
         } else {
             Ok(End::Cancelled)
         };
-        self.end_hold(&held, effects);
+        self.answer_held(&held, effects);
         match &mut self.running {
             Some(running) => {
                 // Answered behind the running turn, as with a cancel.
@@ -391,10 +410,11 @@ impl SessionState {
     }
 
     fn close_if_handed_over(&mut self, effects: &mut Vec<Effect>) {
-        if self.handing_over && self.running.is_none() {
-            self.end_hold(&Ok(End::Finished), effects);
-            self.close(effects);
+        if !self.handing_over || self.running.is_some() || self.is_ending_tasks() {
+            return;
         }
+        self.answer_held(&Ok(End::Finished), effects);
+        self.close(effects);
     }
 
     fn finish_close(&mut self, effects: &mut Vec<Effect>) {

@@ -374,7 +374,7 @@ impl SessionState {
             self.keep_undelivered(prompt, effects);
         }
         for prompt in over {
-            self.not_delivered(prompt, effects);
+            self.not_delivered_in_order(prompt, effects);
         }
         if self.closing {
             return self.finish_close(effects);
