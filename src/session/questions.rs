@@ -235,18 +235,15 @@ impl Questions {
         self.show_next(asker, effects);
     }
 
-    /// A call that a task asked for has come to its end; the client is told if it was told of the call.
+    /// A call that a task asked for has come to its end; whether the client was told of the call.
     pub(super) fn came_to_its_end(
         &mut self,
-        call: CallUpdate,
+        call: &CallUpdate,
         asker: Asker,
         effects: &mut Vec<Effect>,
-    ) {
+    ) -> bool {
         self.withdraw(&call.id, asker, effects);
-        if self.told.remove(&call.id) {
-            effects.push(Effect::append(Record::Card { card: call.clone() }));
-            effects.push(Effect::Tell(Event::Call(call)));
-        }
+        self.told.remove(&call.id)
     }
 
     /// The tasks have stopped where they were: what was shown of their calls does not end by itself.

@@ -1,6 +1,6 @@
 //! The rules of a session: which prompt runs when, what a cancel ends, one open question at a time,
-//! what "always" covers, when reports of tasks reach the model, and what is written down before it is told. Synchronous, without I/O, clock or
-//! ids of its own.
+//! what "always" covers, when reports of tasks reach the model, and what is written down before it is told.
+//! Synchronous, without I/O, clock or ids of its own.
 
 mod asking;
 mod cards;
@@ -10,12 +10,12 @@ mod saving;
 mod settings;
 mod step;
 mod tasks;
+mod titles;
 mod turns;
+mod words;
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
 use self::cards::Tasks;
 use self::follow::FollowUps;
@@ -23,191 +23,25 @@ use self::hold::Held;
 use self::saving::Saving;
 use self::tasks::{Commands, Reports};
 use self::turns::{Running, Stop};
-use super::commands::{self, TaskCommand};
+pub(super) use self::words::{Effect, Initial, Input};
+use super::Answered;
+use super::commands;
 use super::flow::Flow;
 use super::ledger::Ledger;
 use super::questions::Questions;
 use super::restore::Restored;
-use super::{Answered, Setting};
 use crate::config::{Busy, TasksSection};
-use crate::event::{Event, Question, Role, Settings};
+use crate::event::{Event, Role, Settings};
 use crate::fault::{Fault, Kind};
-use crate::ids::{CallId, IdSource, MessageId, PromptId};
+use crate::ids::{IdSource, MessageId, PromptId};
 use crate::known::Known;
-use crate::permission::{Answer, Mode, Rule};
-use crate::store::{Durability, Record, TitleBy, Trouble};
-use crate::tasks::{Origin, TaskSaid};
-use crate::transcript::{Author, Content, End, Entry, Prompt, Text, Transcript, Turn, Usage};
-use crate::turn::{Go, TurnSaid};
+use crate::permission::Rule;
+use crate::store::{Record, TitleBy};
+use crate::transcript::{Author, Content, End, Entry, Prompt, Transcript};
 use crate::viewer::{Late, Viewer};
 
 /// Prompts that may wait at once.
 const MAX_WAITING: usize = 32;
-
-#[derive(Debug)]
-pub(super) enum Input {
-    /// The client knows the session now.
-    Opened,
-    /// Time for what is said a moment after opening.
-    Settle,
-    Prompt {
-        id: PromptId,
-        content: Vec<Content>,
-    },
-    /// Ends what the prompts up to `upto` led to.
-    Cancel {
-        upto: PromptId,
-    },
-    /// The client no longer wants this one prompt's answer.
-    CancelPrompt(PromptId),
-    Answer {
-        call: CallId,
-        answer: Answer,
-    },
-    /// The time that `AskedLate` began is over.
-    NobodyAnswered(CallId),
-    Set(Setting),
-    /// The chosen model cannot be asked; `kept` stays.
-    ModelRefused {
-        kept: String,
-        why: Fault,
-    },
-    Turn(TurnSaid),
-    Task(TaskSaid),
-    /// The process ends, and the tasks with it; they can go on later.
-    TasksStopped,
-    /// The tasks that were to be cancelled have ended, or did not in time.
-    TasksCancelled,
-    /// Reports that came within a moment are together.
-    FollowUpDue,
-    /// A prompt was held for as long as may be.
-    HoldOver,
-    /// A command of tasks has been carried out: the words of its answer.
-    CommandDone {
-        prompt: PromptId,
-        text: String,
-    },
-    /// The user names the session.
-    SetTitle(String),
-    /// What keeps the session from being saved now.
-    Store(Option<Trouble>),
-    /// No turn runs, and an answer has not left: what is to be said of the store belongs before it.
-    AnswerWaits,
-    /// Something else that the user should be told of the store, once in the process.
-    Notice(Fault),
-    /// What the parent of a child has now: the mode, as far as the child may have it, and the rules.
-    Inherited {
-        mode: Mode,
-        rules: Arc<[Rule]>,
-    },
-    /// End as soon as nothing runs or waits.
-    HandOver,
-    /// Do not, after all.
-    Stay,
-    Close,
-}
-
-#[derive(Debug)]
-pub(super) enum Effect {
-    /// Write this down; what comes behind it is told when that is done.
-    Append(Record, Durability),
-    /// Write this down when all that was said before was told.
-    OnceTold(Record),
-    Tell(Event),
-    Reply {
-        prompt: PromptId,
-        answer: Answered,
-    },
-    /// Answers the `Set` that is handled now.
-    ReplySet(Result<Settings, Fault>),
-    /// Answers the `SetTitle` that is handled now: the title as it is kept.
-    ReplyTitle(Result<String, Fault>),
-    /// Of a child: these prompts are in the request that is sent now.
-    Delivered(Vec<PromptId>),
-    /// Of a child: a reply of the model is whole.
-    Replied {
-        text: Text,
-        usage: Usage,
-        cost: Option<f64>,
-    },
-    Ask(Question),
-    Withdraw(CallId),
-    /// Nobody may be there to answer this question: its time begins now, in place of that of any other, and
-    /// at its end `NobodyAnswered` is said.
-    AskedLate(CallId),
-    /// Let a call go on when all that was appended is written and all that was said is told.
-    LetGo(Go),
-    /// Start a turn on this prompt; the history is the transcript without it. Its first request carries
-    /// `steered`, the reports that wait.
-    StartTurn {
-        prompt: Prompt,
-        history: Vec<Arc<Turn>>,
-        steered: Vec<Prompt>,
-        /// What tasks that it starts go back to, but in a child.
-        origin: Origin,
-        cap: Option<Mode>,
-    },
-    Steer(Prompt),
-    AnswerTurn {
-        call: CallId,
-        answer: Answer,
-    },
-    AnswerTask {
-        call: CallId,
-        answer: Answer,
-    },
-    CancelTurn,
-    /// From now on tasks may say something.
-    AttachTasks,
-    /// Carry out a command of tasks, and say `CommandDone`.
-    TaskCommand {
-        prompt: PromptId,
-        message: MessageId,
-        command: TaskCommand,
-    },
-    /// Nobody waits for it any more.
-    EndCommand(PromptId),
-    /// Settings that a running turn must know changed.
-    Publish,
-    /// Cancel all tasks, and say `TasksCancelled`.
-    CancelTasks,
-    /// Say `FollowUpDue` a moment from now.
-    FollowUpSoon,
-    /// Say `HoldOver` then; earlier times are forgotten.
-    HoldFor(Duration),
-    /// Do not say `HoldOver`.
-    HoldEnds,
-    /// Say `Settle` a moment from now.
-    SettleSoon,
-    /// Everything is over.
-    Stop,
-}
-
-impl Effect {
-    /// The usual way to write something down.
-    pub(super) fn append(record: Record) -> Self {
-        Self::Append(record, Durability::Process)
-    }
-}
-
-/// What a session starts with, next to what it goes on from.
-#[derive(Debug, Clone)]
-pub(super) struct Initial {
-    pub(super) settings: Settings,
-    pub(super) busy: Busy,
-    pub(super) version: &'static str,
-    /// The client was shown what the session goes on from.
-    pub(super) is_shown: bool,
-    /// It may have background tasks.
-    pub(super) has_tasks: bool,
-    /// What the user should be told with the first turn.
-    pub(super) notice: Option<Fault>,
-    /// It does a task: no user types here, and no client looks on.
-    pub(super) is_child: bool,
-    /// What its client makes of what it is told; the default in a child, whose questions are its root's.
-    pub(super) viewer: Viewer,
-    pub(super) tasks: TasksSection,
-}
 
 /// Who hears what a session says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -358,7 +192,11 @@ impl SessionState {
             Input::Notice(notice) => self.notice(notice, &mut effects),
             Input::AnswerWaits => self.tell_of_trouble(&mut effects),
             Input::Inherited { mode, rules } => self.inherit(mode, &rules, &mut effects),
-            Input::TasksStopped => self.questions.tasks_stopped(&mut effects),
+            Input::TasksStopped => {
+                if self.is_heard() {
+                    self.questions.tasks_stopped(&mut effects);
+                }
+            }
             Input::TasksCancelled => self.tasks_cancelled(&mut effects),
             Input::FollowUpDue => self.follow_up_is_due(&mut effects),
             Input::HoldOver => self.hold_is_over(&mut effects),
@@ -366,7 +204,10 @@ impl SessionState {
                 self.handing_over = true;
                 self.close_if_handed_over(&mut effects);
             }
-            Input::Stay => self.handing_over = false,
+            Input::Stay => {
+                self.handing_over = false;
+                self.consider_follow_ups(&mut effects);
+            }
             Input::Close => self.close(&mut effects),
         }
         effects
@@ -399,7 +240,7 @@ impl SessionState {
             // Behind the running turn's own answer, so that answers come in the order of prompts.
             return match &mut self.running {
                 Some(running) => running.steering.push_back(prompt),
-                None => self.not_delivered(prompt, effects),
+                None => self.not_delivered_in_order(prompt, effects),
             };
         }
         if self.saving.is_taken_over() {
@@ -438,7 +279,8 @@ impl SessionState {
             };
         };
         match self.busy {
-            Busy::Steer if running.stopping.is_none() => {
+            // Behind those that wait: a turn that ended did not take them.
+            Busy::Steer if running.stopping.is_none() && self.queue.is_empty() => {
                 running.steering.push_back(prompt.clone());
                 effects.push(Effect::Steer(prompt));
             }
@@ -484,7 +326,7 @@ impl SessionState {
                 self.cancel_tasks_alone(effects);
             }
             for prompt in cancelled {
-                self.not_delivered(prompt, effects);
+                self.not_delivered_in_order(prompt, effects);
             }
         }
     }
@@ -516,13 +358,24 @@ impl SessionState {
         self.say_as_it_is(text, effects);
     }
 
+    /// The same to who waits for an answer that comes behind it, and so sees it.
+    fn say_to_prompt(&mut self, text: String, effects: &mut Vec<Effect>) {
+        let text = self.flow.apart(text, false);
+        self.tell_and_write(text, effects);
+    }
+
     fn say_as_it_is(&mut self, text: String, effects: &mut Vec<Effect>) {
+        let said = self.tell_and_write(text, effects);
+        self.keep_for_later(&said);
+    }
+
+    fn tell_and_write(&mut self, text: String, effects: &mut Vec<Effect>) -> Event {
         let message = self.ids.message();
         let content = Content::text(text.clone());
         effects.push(Effect::append(Record::Told { message: message.clone(), content }));
         let said = said(message, text);
-        self.keep_for_later(&said);
-        effects.push(Effect::Tell(said));
+        effects.push(Effect::Tell(said.clone()));
+        said
     }
 
     fn close(&mut self, effects: &mut Vec<Effect>) {
@@ -535,7 +388,7 @@ impl SessionState {
         } else {
             Ok(End::Cancelled)
         };
-        self.end_hold(&held, effects);
+        self.answer_held(&held, effects);
         match &mut self.running {
             Some(running) => {
                 // Answered behind the running turn, as with a cancel.
@@ -557,10 +410,11 @@ impl SessionState {
     }
 
     fn close_if_handed_over(&mut self, effects: &mut Vec<Effect>) {
-        if self.handing_over && self.running.is_none() {
-            self.end_hold(&Ok(End::Finished), effects);
-            self.close(effects);
+        if !self.handing_over || self.running.is_some() || self.is_ending_tasks() {
+            return;
         }
+        self.answer_held(&Ok(End::Finished), effects);
+        self.close(effects);
     }
 
     fn finish_close(&mut self, effects: &mut Vec<Effect>) {

@@ -21,6 +21,8 @@ use crate::viewer::{Late, Viewer};
 
 mod actor;
 mod follow;
+mod lives;
+mod orders;
 mod questions;
 mod records;
 mod restored;

@@ -7,7 +7,7 @@ use crate::viewer::Late;
 
 impl SessionState {
     pub(super) fn asker(&self) -> Asker {
-        if self.is_cancelling() {
+        if self.is_cancelling() || self.is_ending_tasks() {
             return Asker::Stopping;
         }
         if self.has_open_prompt() {

@@ -10,7 +10,7 @@ use crate::event::{
     Between, CallStatus, CallUpdate, Event, Notice, PlanEntry, PlanPriority, PlanStatus, Subagent,
     SubagentState,
 };
-use crate::ids::{MessageId, SessionId};
+use crate::ids::{CallId, MessageId, SessionId};
 use crate::letters;
 use crate::store::{Durability, Record};
 use crate::tasks::engine::State;
@@ -21,6 +21,8 @@ use crate::viewer::Late;
 const TEXT_TO_REPEAT: usize = 16 * 1024;
 /// Names in a line; the rest is counted.
 const MOST_NAMES: usize = 10;
+/// Tasks on the board that goes to clients with several plans; of those that are over, the first make room.
+const MOST_ON_BOARD: usize = 50;
 /// Characters of a goal in a line.
 const GOAL_CHARS: usize = 60;
 
@@ -29,11 +31,15 @@ const GOAL_CHARS: usize = 60;
 pub(super) struct Tasks {
     live: BTreeMap<u64, Live>,
     /// Cards that came to their end, whole, and that the client may not have seen.
-    unshown: BTreeMap<u64, Unshown>,
+    unshown: BTreeMap<(u64, CallId), Unshown>,
+    /// How calls ended that tasks asked for, as far as the client may not have seen it.
+    unshown_calls: BTreeMap<CallId, CallUpdate>,
     /// What was said while a client looked on that may lose it.
     text: Vec<(MessageId, String)>,
-    /// All since none lived, for a client that shows a plan of them.
+    /// All since none lived, for a client that shows a plan of them; of too many, the last.
     board: BTreeMap<u64, PlanEntry>,
+    /// The client may not have seen how the board is now.
+    is_board_unshown: bool,
 }
 
 #[derive(Debug)]
@@ -54,8 +60,9 @@ struct Unshown {
 impl Tasks {
     /// `unshown` are final cards, whole, that a journal has and no client was shown.
     pub(super) fn new(unshown: impl IntoIterator<Item = (u64, CallUpdate)>) -> Self {
-        let unshown =
-            unshown.into_iter().map(|(task, card)| (task, Unshown { card, is_final: true }));
+        let unshown = unshown
+            .into_iter()
+            .map(|(task, card)| ((task, card.id.clone()), Unshown { card, is_final: true }));
         Self { unshown: unshown.collect(), ..Self::default() }
     }
 
@@ -135,11 +142,14 @@ impl SessionState {
     /// Whether the client waits for an answer, and so shows what it is told.
     pub(super) fn is_prompted(&self) -> bool {
         let waits = self.running.as_ref().is_some_and(|running| !running.prompts.is_empty());
-        waits || self.held.is_some() || !self.commands.is_empty()
+        // On their way into a turn, or behind it.
+        let is_behind = !self.queue.is_empty()
+            || self.running.as_ref().is_some_and(|running| !running.steering.is_empty());
+        waits || is_behind || self.held.is_some() || !self.commands.is_empty()
     }
 
     /// Whether what is said now reaches the user.
-    fn is_heard(&self) -> bool {
+    pub(super) fn is_heard(&self) -> bool {
         self.is_prompted() || self.viewer.late != Late::Lost
     }
 
@@ -165,15 +175,32 @@ impl SessionState {
             return;
         }
         let whole = self.tasks.gone(task).unwrap_or(card);
+        // What is shown of a task's own tasks is for the sessions above it.
+        if self.is_child() {
+            return;
+        }
         let is_final = state.is_final();
         if is_heard && is_final {
             effects.push(Effect::OnceTold(Record::Shown { tasks: vec![task] }));
             self.notice_of_end(task, &about, state, effects);
         }
         if !is_heard || self.may_fade() {
-            self.tasks.unshown.insert(task, Unshown { card: whole, is_final });
+            let id = whole.id.clone();
+            self.tasks.unshown.insert((task, id), Unshown { card: whole, is_final });
         }
         self.task_is_gone(effects);
+    }
+
+    /// A call that a task asked for, and that the client knows, has come to its end.
+    pub(super) fn asked_call_is_over(&mut self, call: CallUpdate, effects: &mut Vec<Effect>) {
+        effects.push(Effect::append(Record::Card { card: call.clone() }));
+        let is_heard = self.is_heard();
+        if !is_heard || self.may_fade() {
+            self.tasks.unshown_calls.insert(call.id.clone(), call.clone());
+        }
+        if is_heard {
+            effects.push(Effect::Tell(Event::Call(call)));
+        }
     }
 
     /// A client that shows the sessions of tasks hears of this one: first that it is there and what it was
@@ -267,8 +294,24 @@ impl SessionState {
         {
             board.clear();
         }
+        if board.len() >= MOST_ON_BOARD
+            && !board.contains_key(&task)
+            && let Some((over, _)) =
+                board.iter().find(|(_, entry)| entry.status == PlanStatus::Completed)
+        {
+            let over = *over;
+            board.remove(&over);
+        }
         board.insert(task, entry);
-        effects.push(Effect::Tell(Event::Board(board.values().cloned().collect())));
+        self.tasks.is_board_unshown = !self.is_heard() || self.may_fade();
+        if self.is_heard() {
+            self.show_board(effects);
+        }
+    }
+
+    fn show_board(&self, effects: &mut Vec<Effect>) {
+        let entries = self.tasks.board.values().cloned().collect();
+        effects.push(Effect::Tell(Event::Board(entries)));
     }
 
     fn notice_of_end(&self, task: u64, about: &About, state: State, effects: &mut Vec<Effect>) {
@@ -303,6 +346,11 @@ impl SessionState {
             }
         }
         self.show_unshown(effects);
+        let calls = std::mem::take(&mut self.tasks.unshown_calls);
+        effects.extend(calls.into_values().map(|call| Effect::Tell(Event::Call(call))));
+        if std::mem::take(&mut self.tasks.is_board_unshown) {
+            self.show_board(effects);
+        }
         for (message, text) in std::mem::take(&mut self.tasks.text) {
             let said = said(message, text);
             self.flow.follow(&said);
@@ -314,7 +362,7 @@ impl SessionState {
     pub(super) fn show_unshown(&mut self, effects: &mut Vec<Effect>) {
         let unshown = std::mem::take(&mut self.tasks.unshown);
         let mut tasks = Vec::new();
-        for (task, Unshown { card, is_final }) in unshown {
+        for ((task, _), Unshown { card, is_final }) in unshown {
             effects.push(Effect::Tell(Event::Call(card)));
             if is_final {
                 tasks.push(task);
@@ -329,7 +377,7 @@ impl SessionState {
     pub(super) fn was_replayed(&mut self, effects: &mut Vec<Effect>) {
         let unshown = std::mem::take(&mut self.tasks.unshown);
         if !unshown.is_empty() {
-            let tasks = unshown.into_keys().collect();
+            let tasks = unshown.into_keys().map(|(task, _)| task).collect();
             effects.push(Effect::Append(Record::Shown { tasks }, Durability::Process));
         }
     }

@@ -23,7 +23,7 @@ const GO_ON: &str = "[Talaria] Background tasks have ended; their reports follow
 #[derive(Debug, Default)]
 pub(super) struct FollowUps {
     wishes: Vec<Wish>,
-    /// Others that come within a moment join in.
+    /// Others that come within a moment join in. Where that is not so, a clock that goes is of none of them.
     is_waiting: bool,
 }
 
@@ -38,6 +38,7 @@ impl FollowUps {
     /// None of them starts anything any more; the reports stay in the inbox.
     pub(super) fn drop_all(&mut self) {
         self.wishes.clear();
+        self.is_waiting = false;
     }
 
     pub(super) fn is_any(&self) -> bool {
@@ -60,6 +61,10 @@ impl SessionState {
         if self.is_child() || !report.is_fresh || report.state == State::Cancelled {
             return;
         }
+        // One that ended just before it was to be cancelled.
+        if self.is_stopping_all() {
+            return;
+        }
         let policy = self.config.follow_up.unwrap_or(match report.by {
             By::Model => FollowUp::Auto,
             By::User => FollowUp::Notify,
@@ -72,7 +77,19 @@ impl SessionState {
 
     /// Nothing runs, or something changed while nothing does: lets reports start what they may.
     pub(super) fn consider_follow_ups(&mut self, effects: &mut Vec<Effect>) {
-        if self.running.is_some() || self.closing || self.handing_over {
+        self.consider(false, effects);
+    }
+
+    /// Those that came within a moment are together now.
+    pub(super) fn follow_up_is_due(&mut self, effects: &mut Vec<Effect>) {
+        if std::mem::take(&mut self.follow_ups.is_waiting) {
+            self.consider(true, effects);
+        }
+    }
+
+    fn consider(&mut self, is_due: bool, effects: &mut Vec<Effect>) {
+        let is_at_its_end = self.closing || self.handing_over || self.is_taken_over();
+        if self.running.is_some() || is_at_its_end {
             return;
         }
         let inbox = &self.reports;
@@ -84,7 +101,7 @@ impl SessionState {
         if !self.follow_ups.is_any() || self.is_ending_tasks() {
             return;
         }
-        if !self.tasks.is_any_live() {
+        if is_due || !self.tasks.is_any_live() {
             self.follow_up(effects);
         } else if !self.follow_ups.is_waiting {
             self.follow_ups.is_waiting = true;
@@ -92,17 +109,8 @@ impl SessionState {
         }
     }
 
-    /// Those that came within a moment are together now.
-    pub(super) fn follow_up_is_due(&mut self, effects: &mut Vec<Effect>) {
-        self.follow_ups.is_waiting = false;
-        let inbox = &self.reports;
-        self.follow_ups.wishes.retain(|wish| inbox.has(wish.task));
-        if self.running.is_none() && !self.closing && !self.is_ending_tasks() {
-            self.follow_up(effects);
-        }
-    }
-
     fn follow_up(&mut self, effects: &mut Vec<Effect>) {
+        self.follow_ups.is_waiting = false;
         let told = self.follow_ups.take(|wish| wish.policy == FollowUp::Notify);
         if !told.is_empty() {
             let text = format!(
@@ -131,6 +139,8 @@ impl SessionState {
             return self.settle_hold(effects);
         };
         let Some(prompt) = last.map(|wish| wish.origin.prompt.clone()) else { return };
+        // A prompt that is held waits for what its own steps start, too.
+        let prompt = self.held.as_ref().map_or(prompt, |held| held.origin.clone());
         let origin = Origin { prompt, generation };
         let message = self.ids.message();
         let content = vec![Content::text(GO_ON)];

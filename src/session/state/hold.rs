@@ -9,7 +9,7 @@ use crate::config::{CancelWithTurn, Delivery};
 use crate::ids::{MessageId, PromptId};
 use crate::session::Answered;
 use crate::session::questions::Asker;
-use crate::transcript::End;
+use crate::transcript::{End, Prompt};
 use crate::viewer::Late;
 
 /// Prompts whose turn is over and that are not answered.
@@ -18,9 +18,11 @@ pub(super) struct Held {
     /// In the order of their answers; never empty.
     pub(super) prompts: Vec<PromptId>,
     /// What the tasks go back to that they wait for.
-    origin: MessageId,
+    pub(super) origin: MessageId,
     /// They were cancelled, and are answered once all tasks have ended.
     is_cancelled: bool,
+    /// Those that were cancelled behind them, and are answered behind them, too.
+    behind: Vec<Prompt>,
 }
 
 impl Held {
@@ -42,11 +44,13 @@ impl SessionState {
 
     /// Whether cancelling a turn cancels the tasks.
     fn cancels_tasks(&self) -> bool {
-        match self.config.cancel_with_turn {
-            CancelWithTurn::Protocol => self.viewer.subagents,
-            CancelWithTurn::Never => false,
-            CancelWithTurn::Always => true,
-        }
+        // Tasks of a task end with it.
+        !self.is_child()
+            && match self.config.cancel_with_turn {
+                CancelWithTurn::Protocol => self.viewer.subagents,
+                CancelWithTurn::Never => false,
+                CancelWithTurn::Always => true,
+            }
     }
 
     /// Whether tasks are being cancelled, and prompts wait for that.
@@ -65,8 +69,9 @@ impl SessionState {
             prompts: running.prompts.clone(),
             origin: running.origin.prompt.clone(),
             is_cancelled,
+            behind: Vec::new(),
         };
-        if running.prompts.is_empty() || self.closing {
+        if running.prompts.is_empty() || self.closing || self.is_taken_over() {
             return false;
         }
         if running.ends_tasks && self.tasks.is_any_live() {
@@ -108,9 +113,24 @@ impl SessionState {
         }
     }
 
-    /// Answers what is held.
+    /// Answers what is held, and goes on with what waits.
     pub(super) fn end_hold(&mut self, answer: &Answered, effects: &mut Vec<Effect>) {
+        if self.held.is_some() {
+            self.answer_held(answer, effects);
+            self.go_on_with_queue(effects);
+            self.attend(effects);
+        }
+    }
+
+    /// Answers what is held.
+    pub(super) fn answer_held(&mut self, answer: &Answered, effects: &mut Vec<Effect>) {
         let Some(held) = self.held.take() else { return };
+        // What the user wanted decides.
+        let cancelled = Ok(End::Cancelled);
+        let answer = if held.is_cancelled { &cancelled } else { answer };
+        if *answer == cancelled {
+            self.follow_ups.drop_all();
+        }
         effects.push(Effect::HoldEnds);
         // Where nobody waits any more, nobody may be asked.
         if self.asker() == Asker::Idle {
@@ -119,8 +139,17 @@ impl SessionState {
         for prompt in held.prompts {
             effects.push(Effect::Reply { prompt, answer: answer.clone() });
         }
-        self.go_on_with_queue(effects);
-        self.attend(effects);
+        for prompt in held.behind {
+            self.not_delivered(prompt, effects);
+        }
+    }
+
+    /// A prompt that the model is not given is answered behind those before it.
+    pub(super) fn not_delivered_in_order(&mut self, prompt: Prompt, effects: &mut Vec<Effect>) {
+        match &mut self.held {
+            Some(held) => held.behind.push(prompt),
+            None => self.not_delivered(prompt, effects),
+        }
     }
 
     /// It was held for as long as may be.
@@ -208,6 +237,8 @@ impl SessionState {
     /// All tasks have been cancelled, as far as that could be done.
     pub(super) fn tasks_cancelled(&mut self, effects: &mut Vec<Effect>) {
         if self.is_ending_tasks() {
+            // Those that did not end in time.
+            self.tell_what_goes_on(effects);
             self.end_hold(&Ok(End::Cancelled), effects);
         } else if let Some(running) = &mut self.running {
             running.ends_tasks = false;
@@ -217,16 +248,14 @@ impl SessionState {
     /// Before a cancelled prompt is answered: which tasks go on, and their cards, which clients mark as
     /// cancelled with everything that is open (Zed, `acp_thread`).
     pub(super) fn tell_what_goes_on(&mut self, effects: &mut Vec<Effect>) {
-        if !self.tasks.is_any_live() {
+        if self.is_child() || !self.tasks.is_any_live() {
             return;
         }
         let names = self.tasks.names(None);
-        self.say(
-            format!(
-                "In the background still: {names}. `/stop` ends all of them, `/cancel` and a name one."
-            ),
-            effects,
+        let text = format!(
+            "In the background still: {names}. `/stop` ends all of them, `/cancel` and a name one."
         );
+        self.say_to_prompt(text, effects);
         self.revive_cards(effects);
     }
 }

@@ -87,6 +87,10 @@ impl SessionState {
         if is_taken_over {
             self.stop_turn(Stop::TakenOver, effects);
             self.attend(effects);
+            // What waits for tasks alone has nothing to wait for any more.
+            if self.held.is_some() {
+                self.close_if_taken_over(effects);
+            }
         } else if self.running.is_some() {
             self.tell_of_trouble(effects);
         }
@@ -127,6 +131,7 @@ impl SessionState {
         if self.running.is_some() {
             return;
         }
+        self.answer_held(&Err(taken_over()), effects);
         for prompt in std::mem::take(&mut self.queue) {
             effects.push(Effect::Reply { prompt: prompt.id, answer: Err(taken_over()) });
         }

@@ -7,7 +7,7 @@ use super::turns::{Stop, Why};
 use super::{Effect, SessionState, said};
 use crate::fault::{Fault, Kind};
 use crate::ids::{MessageId, PromptId};
-use crate::session::commands::TaskCommand;
+use crate::session::commands::{self, Command, TaskCommand};
 use crate::store::Record;
 use crate::tasks::{TaskReport, TaskSaid};
 use crate::transcript::{Author, Content, End, Entry, Prompt};
@@ -69,7 +69,11 @@ impl SessionState {
             TaskSaid::Answer { call, answer } => {
                 self.questions.answer_elsewhere(&call, answer, asker, effects);
             }
-            TaskSaid::Asked(call) => self.questions.came_to_its_end(call, asker, effects),
+            TaskSaid::Asked(call) => {
+                if self.questions.came_to_its_end(&call, asker, effects) {
+                    self.asked_call_is_over(call, effects);
+                }
+            }
             TaskSaid::Steered { child, text } => self.tell_between(child, true, text, effects),
             TaskSaid::Report(report) => self.reported(report, effects),
         }
@@ -138,6 +142,12 @@ impl SessionState {
         if let Some(prompt) = self.commands.remove(&id) {
             self.answer_command(prompt, text, End::Finished, effects);
         }
+    }
+
+    /// Whether the user has said that all tasks are to end, and they may not all have.
+    pub(super) fn is_stopping_all(&self) -> bool {
+        let stop = Some(Command::Task(TaskCommand::Stop));
+        self.commands.values().any(|prompt| commands::parse(&prompt.content) == stop)
     }
 
     /// Nobody waits any more for what these commands say.

@@ -9,11 +9,11 @@ use crate::tasks::engine::State;
 use crate::tasks::{About, By, Origin, TaskCard, TaskReport, TaskSaid};
 use crate::transcript::Reply;
 
-fn of(late: Late) -> Viewer {
+pub(super) fn of(late: Late) -> Viewer {
     Viewer { late, ..Viewer::default() }
 }
 
-fn new(viewer: Viewer, tasks: TasksSection) -> SessionState {
+pub(super) fn new(viewer: Viewer, tasks: TasksSection) -> SessionState {
     let initial = Initial {
         settings: Settings {
             mode: Mode::Bypass,
@@ -66,7 +66,7 @@ fn card_of(task: u64, state: State, generation: u32) -> Input {
     Input::Task(TaskSaid::Card(TaskCard { task, about: about.into(), state, card, keep }))
 }
 
-fn card(task: u64, state: State) -> Input {
+pub(super) fn card(task: u64, state: State) -> Input {
     card_of(task, state, 0)
 }
 
@@ -81,7 +81,7 @@ fn report_of(task: u64, by: By, generation: u32, is_fresh: bool) -> Input {
     }))
 }
 
-fn report(task: u64) -> Input {
+pub(super) fn report(task: u64) -> Input {
     report_of(task, By::Model, 0, true)
 }
 
@@ -100,26 +100,26 @@ fn says(message: &str, text: &str) -> Input {
     }))
 }
 
-fn cancel(upto: u64) -> Input {
+pub(super) fn cancel(upto: u64) -> Input {
     Input::Cancel { upto: PromptId(upto) }
 }
 
 /// Without what is the same everywhere: records of prompts and turns, titles.
 #[track_caller]
-fn tells(viewer: Viewer, tasks: TasksSection, inputs: Vec<Input>, expected: &Expect) {
+pub(super) fn tells(viewer: Viewer, tasks: TasksSection, inputs: Vec<Input>, expected: &Expect) {
     expected.assert_eq(&story(new(viewer, tasks), inputs, line));
 }
 
-fn tells_usual(late: Late, inputs: Vec<Input>, expected: &Expect) {
+pub(super) fn tells_usual(late: Late, inputs: Vec<Input>, expected: &Expect) {
     tells(of(late), TasksSection::default(), inputs, expected);
 }
 
 /// A prompt whose turn starts a task and ends.
-fn delegated() -> Vec<Input> {
+pub(super) fn delegated() -> Vec<Input> {
     vec![prompt(1, "go"), card(1, State::Running), replied(&[]), ended(End::Finished)]
 }
 
-fn with(mut inputs: Vec<Input>, more: Vec<Input>) -> Vec<Input> {
+pub(super) fn with(mut inputs: Vec<Input>, more: Vec<Input>) -> Vec<Input> {
     inputs.extend(more);
     inputs
 }
@@ -309,7 +309,7 @@ fn a_chain_comes_to_its_end() {
             call task-t2 "`t2` · look 2" Some(InProgress)
 
             tell FollowUp(None) · say "The follow-up to `t1` is over. In the background: `t2` (look 2)."
-
+            follow up soon
             call task-t2 Some(Completed) · [once told: shown [2]] · say "`t2` has reported. Talaria does not go on with it by itself: `tasks.max_follow_ups` is 1. Send a prompt to go on."
         "#]],
     );
@@ -676,7 +676,7 @@ fn a_cancel_of_tasks_that_do_not_end_is_answered_all_the_same() {
             call task-t1 "`t1` · look 1" Some(InProgress)
             cancel tasks · cancel turn
             title "go"
-            hold ends · reply 1 Cancelled
+            say "In the background still: `t1` (look 1). `/stop` ends all of them, `/cancel` and a name one." · call task-t1 Some(InProgress) · hold ends · reply 1 Cancelled
         "#]],
     );
 }

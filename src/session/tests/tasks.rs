@@ -645,7 +645,7 @@ impl World {
     }
 }
 
-fn number(report: &Prompt) -> Option<u64> {
+pub(super) fn number(report: &Prompt) -> Option<u64> {
     match report.from {
         Author::Task(task) => Some(task),
         Author::User | Author::FollowUp => None,
