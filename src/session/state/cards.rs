@@ -2,19 +2,20 @@
 //! client may not have seen. What a client can show besides cards (child sessions, a board, notices) follows
 //! from the same words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{Effect, SessionState, said};
 use crate::event::{
-    Between, CallStatus, CallUpdate, Event, Notice, PlanEntry, PlanPriority, PlanStatus, Subagent,
-    SubagentState,
+    Between, CallContent, CallStatus, CallUpdate, Event, Notice, PlanEntry, PlanPriority,
+    PlanStatus, Subagent, SubagentState,
 };
 use crate::ids::{CallId, MessageId, SessionId};
 use crate::letters;
 use crate::store::{Durability, Record};
 use crate::tasks::engine::State;
 use crate::tasks::{About, TaskCard, TaskName};
+use crate::transcript::Content;
 use crate::viewer::Late;
 
 /// Bytes of text that are kept to be told again; of more the end is.
@@ -25,11 +26,15 @@ const MOST_NAMES: usize = 10;
 const MOST_ON_BOARD: usize = 50;
 /// Characters of a goal in a line.
 const GOAL_CHARS: usize = 60;
+/// Characters of the reason for which a task is no more.
+const REASON_CHARS: usize = 300;
 
 /// The tasks of a session, as far as they are of interest to its client.
 #[derive(Debug, Default)]
 pub(super) struct Tasks {
     live: BTreeMap<u64, Live>,
+    /// Cards that were open when the session was opened anew.
+    known: BTreeSet<CallId>,
     /// Cards that came to their end, whole, and that the client may not have seen.
     unshown: BTreeMap<(u64, CallId), Unshown>,
     /// How calls ended that tasks asked for, as far as the client may not have seen it.
@@ -59,11 +64,16 @@ struct Unshown {
 
 impl Tasks {
     /// `unshown` are final cards, whole, that a journal has and no client was shown.
-    pub(super) fn new(unshown: impl IntoIterator<Item = (u64, CallUpdate)>) -> Self {
+    ///
+    /// `known` are cards that the client was told of before.
+    pub(super) fn new(
+        unshown: impl IntoIterator<Item = (u64, CallUpdate)>,
+        known: BTreeSet<CallId>,
+    ) -> Self {
         let unshown = unshown
             .into_iter()
             .map(|(task, card)| ((task, card.id.clone()), Unshown { card, is_final: true }));
-        Self { unshown: unshown.collect(), ..Self::default() }
+        Self { unshown: unshown.collect(), known, ..Self::default() }
     }
 
     pub(super) fn is_any_live(&self) -> bool {
@@ -164,7 +174,7 @@ impl SessionState {
         if keep {
             effects.push(Effect::append(Record::Card { card: card.clone() }));
         }
-        self.tell_subagent(task, &about, (before, state), effects);
+        self.tell_subagent((task, &about), &card, (before, state), effects);
         // A card is no call of the turn: it stays open when that ends.
         let is_heard = self.is_heard();
         if is_heard {
@@ -207,8 +217,8 @@ impl SessionState {
     /// told, then each change.
     fn tell_subagent(
         &mut self,
-        task: u64,
-        about: &About,
+        (task, about): (u64, &About),
+        card: &CallUpdate,
         (before, now): (Option<State>, State),
         effects: &mut Vec<Effect>,
     ) {
@@ -226,10 +236,7 @@ impl SessionState {
             State::Waiting => SubagentState::Asks,
             State::Completed => SubagentState::Finished,
             State::Cancelled => SubagentState::Cancelled,
-            State::Failed => SubagentState::Failed { message: "the task failed".to_owned() },
-            State::Interrupted => {
-                SubagentState::Failed { message: "the process that ran it ended".to_owned() }
-            }
+            State::Failed | State::Interrupted => SubagentState::Failed { message: why(card, now) },
         };
         let is_new = before.is_none();
         let goal = letters::cut(&letters::one_line(&about.goal), GOAL_CHARS);
@@ -240,7 +247,8 @@ impl SessionState {
             can_cancel: is_new.then_some(true),
             state: Some(state),
         })));
-        if is_new {
+        // What it was told is in its transcript already where only the session is opened anew.
+        if is_new && !self.tasks.known.contains(&card.id) {
             self.tell_between(child, true, about.goal.clone(), effects);
         }
     }
@@ -352,9 +360,9 @@ impl SessionState {
             self.show_board(effects);
         }
         for (message, text) in std::mem::take(&mut self.tasks.text) {
-            let said = said(message, text);
-            self.flow.follow(&said);
-            effects.push(Effect::Tell(said));
+            // Each stood where it was said; here they stand together.
+            let text = self.flow.apart(text.trim().to_owned(), true);
+            effects.push(Effect::Tell(said(message, text)));
         }
     }
 
@@ -393,4 +401,14 @@ impl SessionState {
             })));
         }
     }
+}
+
+/// Why a task is no more, as its card says it.
+fn why(card: &CallUpdate, state: State) -> String {
+    let shown = card.content.iter().flatten().find_map(|content| match content {
+        CallContent::Content(Content::Text { text }) => Some(letters::one_line(text)),
+        CallContent::Content(_) | CallContent::Diff { .. } | CallContent::Terminal(_) => None,
+    });
+    let text = shown.filter(|text| !text.is_empty());
+    text.map_or_else(|| state.to_string(), |text| letters::cut(&text, REASON_CHARS))
 }

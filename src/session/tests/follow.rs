@@ -602,7 +602,7 @@ fn what_fades_is_told_twice() {
             say "It is done."
 
             tell FollowUp(None) · say "\n\nThe follow-up to `t1` is over."
-            call task-t1 "`t1` · look 1" Some(Completed) · [once told: shown [1]] · say "`t1` has reported; Talaria goes on with it by itself. `/stop` ends that.\n\n" · say "It is done." · say "\n\nThe follow-up to `t1` is over." · start 2 after 2 turns
+            call task-t1 "`t1` · look 1" Some(Completed) · [once told: shown [1]] · say "`t1` has reported; Talaria goes on with it by itself. `/stop` ends that.\n\n" · say "It is done.\n\n" · say "The follow-up to `t1` is over.\n\n" · start 2 after 2 turns
         "#]],
     );
 }
