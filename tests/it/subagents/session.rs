@@ -54,7 +54,7 @@ fn c81_children_are_in_no_list_and_only_their_parent_changes_them() {
 
 #[test]
 fn c81_a_cancel_of_a_child_cancels_its_task_alone() {
-    let (_home, mut chat) = chat("delegation:\n  max_spawn_depth: 2\n");
+    let (home, mut chat) = chat("delegation:\n  max_spawn_depth: 2\n");
     chat.say("/task work a");
     let first = until(&mut chat, "t1", "running");
     chat.say("/task nest work b");
@@ -78,7 +78,7 @@ fn c81_a_cancel_of_a_child_cancels_its_task_alone() {
     // Nothing is left to cancel, and the chat was never meant.
     chat.agent.cancel(&first);
     chat.agent.cancel(&inner);
-    _home.open_gate("go");
+    home.open_gate("go");
     assert_eq!(chat.answer(&turn).stop, "end_turn");
 }
 

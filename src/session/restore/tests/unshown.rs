@@ -84,7 +84,7 @@ fn a_task_has_ended_when_its_last_attempt_has() {
 }
 
 #[test]
-fn what_ended_before_it_was_copied_is_not_the_copys() {
+fn what_ended_before_it_was_copied_is_not_of_the_copy() {
     check(&[&[opened(None)], &ended(1), &[opened(Some("a"))]], &[]);
     let copied = [opened(None), began("task-t1"), opened(Some("a"))];
     check(&[&copied, &ended(2), &[opened(Some("a"))]], &[2]);
