@@ -17,7 +17,6 @@ use crate::turn::Go;
 const JOIN_BYTES: usize = 16 * 1024;
 
 /// What comes next, in order.
-#[expect(clippy::large_enum_variant, reason = "nearly all are said, and few wait")]
 pub(super) enum Item {
     Say(Outgoing),
     /// All before it was said: the call may go on.

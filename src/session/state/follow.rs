@@ -145,30 +145,27 @@ impl SessionState {
         let message = self.ids.message();
         let content = vec![Content::text(GO_ON)];
         let go_on = Prompt { id: PromptId::default(), message, content, from: Author::FollowUp };
-        let (prompts, why, cap) = match self.held.take() {
+        let (prompts, why, cap) = if let Some(held) = self.held.take() {
             // The user waits for it: it is one more step of the same prompt.
-            Some(held) => {
-                effects.push(Effect::HoldEnds);
-                (held.prompts, Why::Held, None)
-            }
-            None => {
-                let tasks = wishes.iter().map(|wish| TaskName::of(wish.task).to_string()).collect();
-                let mark = FollowUpMark { generation, tasks };
-                effects.push(Effect::Tell(Event::FollowUp(Some(mark.clone()))));
-                let text = format!(
-                    "{}; Talaria goes on with {} by itself. `/stop` ends that.",
-                    have_reported(&wishes),
-                    it_or_them(&wishes),
-                );
-                // The model goes on behind it.
-                self.flow.interrupt();
-                self.say_before(text, effects);
-                let cap = match self.config.follow_up_mode {
-                    FollowUpMode::Ask => Some(Mode::Ask),
-                    FollowUpMode::Same => None,
-                };
-                (Vec::new(), Why::FollowUp(mark), cap)
-            }
+            effects.push(Effect::HoldEnds);
+            (held.prompts, Why::Held, None)
+        } else {
+            let tasks = wishes.iter().map(|wish| TaskName::of(wish.task).to_string()).collect();
+            let mark = FollowUpMark { generation, tasks };
+            effects.push(Effect::Tell(Event::FollowUp(Some(mark.clone()))));
+            let text = format!(
+                "{}; Talaria goes on with {} by itself. `/stop` ends that.",
+                have_reported(&wishes),
+                it_or_them(&wishes),
+            );
+            // The model goes on behind it.
+            self.flow.interrupt();
+            self.say_before(text, effects);
+            let cap = match self.config.follow_up_mode {
+                FollowUpMode::Ask => Some(Mode::Ask),
+                FollowUpMode::Same => None,
+            };
+            (Vec::new(), Why::FollowUp(mark), cap)
         };
         effects.push(Effect::append(Record::Prompt { prompt: go_on.clone() }));
         self.begin(Begin { prompt: go_on, prompts, origin, why, cap }, effects);

@@ -124,10 +124,10 @@ fn house() -> impl Strategy<Value = (Viewer, Busy, TasksSection)> {
     (viewer, busy, delivery, cancel_with_turn, follow_up, 0..4_u32).prop_map(
         |(viewer, busy, delivery, cancel_with_turn, follow_up, max_follow_ups)| {
             let tasks = TasksSection {
+                max_follow_ups,
+                follow_up,
                 delivery,
                 cancel_with_turn,
-                follow_up,
-                max_follow_ups,
                 ..TasksSection::default()
             };
             (viewer, busy, tasks)
@@ -143,6 +143,7 @@ struct Task {
 }
 
 /// What is true outside of the rules, as far as the laws speak of it.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct World {
     viewer: Viewer,
     tasks: TasksSection,
@@ -285,9 +286,10 @@ impl World {
             }),
             Step::Cancel | Step::CancelAhead => {
                 let more = u64::from(matches!(step, Step::CancelAhead));
-                self.cancelled_upto = self.prompts + more;
+                let upto = self.prompts + more;
+                self.cancelled_upto = self.cancelled_upto.max(upto);
                 self.wishes.clear();
-                one(Input::Cancel { upto: PromptId(self.cancelled_upto) })
+                one(Input::Cancel { upto: PromptId(upto) })
             }
             Step::CancelPrompt(nth) => {
                 let Some(id) = self.open.iter().copied().nth(usize::from(*nth)) else {
@@ -406,7 +408,17 @@ impl World {
                 self.closing = true;
                 one(Input::Close)
             }
-            _ => Vec::new(),
+            Step::Prompt
+            | Step::Says
+            | Step::Delivers
+            | Step::Replies
+            | Step::Gives(_)
+            | Step::Ends(_)
+            | Step::Dies
+            | Step::Delegates(_)
+            | Step::FollowUpDue
+            | Step::HoldOver
+            | Step::TasksCancelled => Vec::new(),
         }
     }
 
@@ -438,6 +450,10 @@ impl World {
                 Effect::Reply { prompt: PromptId(id), answer } => {
                     prop_assert!(self.open.remove(&id), "{id} is answered twice");
                     self.commands.remove(&id);
+                    // What was cancelled is not gone on with.
+                    if answer == Ok(End::Cancelled) {
+                        self.wishes.clear();
+                    }
                     // Another Talaria has the session: what comes is refused at once.
                     let is_refused = self.taken_over && answer.is_err() && id == self.prompts;
                     if !self.apart.contains(&id) && !is_refused {
@@ -515,7 +531,18 @@ impl World {
                     self.is_due_soon = false;
                     self.holds = false;
                 }
-                _ => {}
+                Effect::Append(..)
+                | Effect::OnceTold(_)
+                | Effect::ReplySet(_)
+                | Effect::ReplyTitle(_)
+                | Effect::Delivered(_)
+                | Effect::Replied { .. }
+                | Effect::LetGo(_)
+                | Effect::AnswerTurn { .. }
+                | Effect::AnswerTask { .. }
+                | Effect::AttachTasks
+                | Effect::Publish
+                | Effect::SettleSoon => {}
             }
         }
         if is_prompt {
@@ -527,7 +554,11 @@ impl World {
             let waits = self.open.iter().any(|id| !self.commands.contains(id));
             prop_assert!(!waits, "a prompt waits for a session that is gone");
         }
-        // For as long as nobody waits and nothing runs, a clock is what starts it.
+        Ok(())
+    }
+
+    /// What is to begin by itself begins, or a clock goes for it.
+    fn goes_on(&self) -> Result<(), TestCaseError> {
         let is_idle = self.running.is_none() && self.open.is_empty() && !self.is_ending();
         if is_idle && self.viewer.late != Late::Lost && !self.wishes.is_empty() {
             prop_assert!(
@@ -620,25 +651,23 @@ impl Life {
 
     fn step(&mut self, step: &Step) -> Result<(), TestCaseError> {
         for input in self.world.inputs(step) {
-            let ends = match &input {
-                Input::Task(TaskSaid::Card(card)) if card.state.is_final() => Some(card.task),
-                _ => None,
+            let ends = if let Input::Task(TaskSaid::Card(card)) = &input {
+                card.state.is_final().then_some(card.task)
+            } else {
+                None
             };
-            let is_taken = match &input {
-                Input::Prompt { id, .. } => {
-                    !self.world.closing
-                        && !self.world.stopped
-                        && !self.world.taken_over
-                        && self.world.cancelled_upto < id.0
-                }
-                _ => false,
+            let is_taken = if let Input::Prompt { id, .. } = &input {
+                let is_open = !self.world.closing && !self.world.stopped && !self.world.taken_over;
+                is_open && self.world.cancelled_upto < id.0
+            } else {
+                false
             };
             // It is to be told until it is.
             self.world.ends_due.extend(ends);
             let effects = self.state.handle(input);
             self.world.see(effects, is_taken)?;
         }
-        Ok(())
+        self.world.goes_on()
     }
 
     /// Everything that runs comes to its end, by itself or by a clock.
