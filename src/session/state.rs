@@ -239,8 +239,8 @@ impl SessionState {
             effects.push(Effect::append(Record::Prompt { prompt: prompt.clone() }));
             // Behind the running turn's own answer, so that answers come in the order of prompts.
             return match &mut self.running {
-                Some(running) => running.steering.push_back(prompt),
-                None => self.not_delivered_in_order(prompt, effects),
+                Some(running) if running.is_awaited() => running.steering.push_back(prompt),
+                Some(_) | None => self.not_delivered_in_order(prompt, effects),
             };
         }
         if self.saving.is_taken_over() {

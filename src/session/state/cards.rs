@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::turns::Running;
 use super::{Effect, SessionState, said};
 use crate::event::{
     Between, CallContent, CallStatus, CallUpdate, Event, Notice, PlanEntry, PlanPriority,
@@ -151,11 +152,10 @@ impl Tasks {
 impl SessionState {
     /// Whether the client waits for an answer, and so shows what it is told.
     pub(super) fn is_prompted(&self) -> bool {
-        let waits = self.running.as_ref().is_some_and(|running| !running.prompts.is_empty());
-        // On their way into a turn, or behind it.
-        let is_behind = !self.queue.is_empty()
-            || self.running.as_ref().is_some_and(|running| !running.steering.is_empty());
-        waits || is_behind || self.held.is_some() || !self.commands.is_empty()
+        self.running.as_ref().is_some_and(Running::is_awaited)
+            || !self.queue.is_empty()
+            || self.held.is_some()
+            || !self.commands.is_empty()
     }
 
     /// Whether what is said now reaches the user.

@@ -82,6 +82,11 @@ impl Running {
         covers(self.prompts.first().copied().unwrap_or_default())
     }
 
+    /// Whether prompts wait for its end.
+    pub(super) fn is_awaited(&self) -> bool {
+        !self.prompts.is_empty() || !self.steering.is_empty()
+    }
+
     /// What is written of a call: the first record of it says, too, how it was announced.
     fn record_of(&mut self, shown: &CallUpdate) -> CallUpdate {
         let mut shown = shown.clone();
