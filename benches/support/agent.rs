@@ -208,7 +208,12 @@ impl Agent {
     }
 
     pub(crate) fn initialize(&mut self) -> Answer {
-        self.call("initialize", &json!({ "protocolVersion": 1, "clientCapabilities": {} }))
+        // A client that shows what comes while no prompt is open: to others all cards are told again with each
+        // prompt.
+        let client = json!({ "name": "talaria", "version": "1" });
+        let params =
+            json!({ "protocolVersion": 1, "clientCapabilities": {}, "clientInfo": client });
+        self.call("initialize", &params)
     }
 
     /// A new session in the home's work folder; its id.

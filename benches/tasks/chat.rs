@@ -7,7 +7,7 @@ use super::support::agent::{Agent, Answer, Home, Line};
 /// More tasks than any measure has, in one session.
 const CONFIG: &str = "permissions: {mode: bypass}\n\
      delegation: {max_concurrent_children: 5000, max_process: 5000, max_queued: 5000}\n\
-     tasks: {max_per_prompt: 5000, max_tokens_per_prompt: 1000000000}\n";
+     tasks: {max_per_prompt: 5000, max_tokens_per_prompt: 1000000000, follow_up: off}\n";
 
 pub(crate) struct Chat {
     pub(crate) agent: Agent,
