@@ -207,7 +207,7 @@ impl CallUpdate {
         }
     }
 
-    /// Takes in a further change of the same call.
+    /// Takes in a further change of the same call: what it says replaces what was said before.
     pub fn take_in(&mut self, change: Self) {
         let Self {
             id: _,

@@ -6,7 +6,6 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::repair::Left;
-use super::step::merge;
 use crate::event::{CallContent, CallStatus, CallUpdate, ToolKind};
 use crate::ids::{CallId, SessionId};
 use crate::store::Opened;
@@ -41,7 +40,7 @@ impl Cards {
     pub(super) fn take(&mut self, card: CallUpdate) -> bool {
         match self.by_id.entry(card.id.clone()) {
             Entry::Occupied(mut known) => {
-                merge(known.get_mut(), card);
+                known.get_mut().take_in(card);
                 false
             }
             Entry::Vacant(place) => {

@@ -44,7 +44,7 @@ impl OpenStep {
 
     pub(super) fn described(&mut self, shown: CallUpdate) {
         if let Some(call) = self.open_call(&shown.id) {
-            merge(&mut call.shown, shown);
+            call.shown.take_in(shown);
         }
     }
 
@@ -100,35 +100,8 @@ impl OpenStep {
 impl OpenCall {
     fn settle(&mut self, outcome: Outcome, shown: CallUpdate) {
         self.outcome = Some(outcome);
-        merge(&mut self.shown, shown);
+        self.shown.take_in(shown);
     }
-}
-
-/// What the newer update says replaces what the older one said.
-pub(super) fn merge(old: &mut CallUpdate, new: CallUpdate) {
-    let CallUpdate {
-        id: _,
-        tool,
-        title,
-        kind,
-        status,
-        content,
-        locations,
-        input,
-        output,
-        task,
-        hidden,
-    } = new;
-    old.tool = tool.or(old.tool.take());
-    old.title = title.or(old.title.take());
-    old.kind = kind.or(old.kind);
-    old.status = status.or(old.status);
-    old.content = content.or(old.content.take());
-    old.locations = locations.or(old.locations.take());
-    old.input = input.or(old.input.take());
-    old.output = output.or(old.output.take());
-    old.task = task.or(old.task.take());
-    old.hidden = hidden;
 }
 
 /// The one update that says all of a call.
