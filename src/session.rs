@@ -6,6 +6,7 @@ mod actor;
 mod child;
 mod commands;
 mod companions;
+pub mod directory;
 mod flow;
 mod handle;
 mod ledger;

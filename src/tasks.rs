@@ -20,9 +20,13 @@ mod spec;
 mod state;
 
 pub use actor::{Setup, start};
-pub use answer::{Cancelled, Checked, Collected, Pending, Row, Started, Steered};
+pub use answer::{
+    Cancelled, Change, ChangedFile, Changes, Checked, Collected, Pending, Row, Started, Steered,
+};
 pub use child::{Begin, Child, ChildSaid, Order, Spawn, Spawned};
 pub use error::TaskError;
-pub use handle::{Attachment, Door, Past, TasksHandle, TasksInbox, Wait, Waiting, Which, handle};
+pub use handle::{
+    Attachment, Door, Observer, Past, TasksHandle, TasksInbox, Wait, Waiting, Which, handle,
+};
 pub use said::{About, TaskCard, TaskReport, TaskSaid};
-pub use spec::{By, Caller, Details, NewTask, Origin, TaskName};
+pub use spec::{By, Caller, Details, Isolation, NewTask, Origin, TaskName};

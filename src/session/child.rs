@@ -26,7 +26,7 @@ use crate::event::Settings;
 use crate::fault::{Fault, Kind};
 use crate::ids::{CallId, PromptId, SessionId};
 use crate::model::catalog::Choice;
-use crate::permission::Answer;
+use crate::permission::{Answer, Mode};
 use crate::redact::Mask;
 use crate::store::{Opened, Store};
 use crate::tasks::{Begin, Child, NewTask, Order, Spawn, Spawned, TaskError};
@@ -65,6 +65,11 @@ impl LiveSettings {
         let sender = self.0.get_or_init(|| watch::Sender::new(settings.clone()));
         sender.send_replace(settings);
         sender.subscribe()
+    }
+
+    /// The mode now; absent before the session begins.
+    pub(super) fn mode(&self) -> Option<Mode> {
+        self.0.get().map(|sender| sender.borrow().mode)
     }
 }
 

@@ -16,6 +16,7 @@
 mod cards;
 mod effects;
 mod listeners;
+mod observed;
 mod operations;
 mod reports;
 mod requests;
@@ -48,6 +49,7 @@ use crate::ids::{CallId, SessionId, TaskId};
 use crate::redact::Mask;
 use crate::tasks::engine::TaskEngine;
 use listeners::Listener;
+use observed::Observed;
 use operations::Done;
 
 /// What runners said and the actor has not heard yet; they wait for room.
@@ -86,6 +88,7 @@ pub fn start(inbox: TasksInbox, setup: Setup, tasks: &TaskTracker, stop: Cancell
         waits: HashMap::new(),
         asks: HashMap::new(),
         loading: Loading::Unneeded,
+        observed: HashMap::new(),
         said,
         runners: JoinSet::new(),
         runs: HashMap::new(),
@@ -114,6 +117,8 @@ struct Actor {
     waits: HashMap<WaitId, OpenWait>,
     asks: HashMap<AskId, Answerer>,
     loading: Loading,
+    /// Of whom somebody watches.
+    observed: HashMap<SessionId, Observed>,
     said: mpsc::Sender<(TaskId, Box<RunnerSaid>)>,
     runners: JoinSet<()>,
     runs: HashMap<tokio::task::Id, TaskId>,
@@ -274,6 +279,8 @@ impl Actor {
                 | Ask::Cancel { .. }
                 | Ask::CancelChild { .. }
                 | Ask::List { .. }
+                | Ask::Observe { .. }
+                | Ask::Changed { .. }
                 | Ask::Answer { .. }
                 | Ask::Resume { .. }
                 | Ask::Attach(_)

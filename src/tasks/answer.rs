@@ -1,7 +1,7 @@
 //! What the operations answer. As JSON they are what the model's tools give back; other doors make
 //! sentences of them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::tasks::engine::State;
 
@@ -97,6 +97,49 @@ pub struct Collected {
     /// What was wrong with the report by the task's `output_schema`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub schema_errors: Vec<String>,
+    /// What it changed in a tree of its own, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Changes>,
+}
+
+/// What a task changed in a worktree of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    /// Without `refs/heads/`.
+    pub branch: String,
+    /// The commit that it began with.
+    pub base: String,
+    /// How many files of the working tree that it was made from had changes that are in no commit: the task
+    /// did not have these.
+    pub uncommitted: usize,
+    pub files: Vec<ChangedFile>,
+    /// Unified, as git writes it; its beginning, where it is long.
+    pub diff: String,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_cut: bool,
+}
+
+/// A file that was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedFile {
+    /// From the root of the repository, `/` between its parts.
+    pub path: String,
+    pub change: Change,
+    /// Lines; absent for a binary file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub added: Option<u64>,
+    /// Lines; absent for a binary file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<u64>,
+}
+
+/// What was done to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    Added,
+    Modified,
+    Deleted,
 }
 
 /// What a cancel came to.
@@ -122,4 +165,7 @@ pub struct Row {
     pub tokens: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub question: Option<Pending>,
+    /// What it said or did last, on one line; while it runs. For who watches, not for a model.
+    #[serde(skip)]
+    pub line: Option<String>,
 }

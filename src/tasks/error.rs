@@ -57,6 +57,25 @@ pub enum TaskError {
     AsksNothing { name: String, state: State },
     #[error("`{name}` is {state}; only an interrupted task can be resumed")]
     NotInterrupted { name: String, state: State },
+    #[error(
+        "`{name}` works in the folders of its session; only a task that was started with \
+         `isolation: worktree` has changes of its own"
+    )]
+    NotIsolated { name: String },
+    #[error(
+        "`{name}` has no tree of its own any more: its changes were merged or discarded, or it never began"
+    )]
+    NoTree { name: String },
+    #[error("`{name}` is {state}; wait until it has ended, or cancel it")]
+    StillRuns { name: String, state: State },
+    #[error(
+        "the changes of `{name}` do not fit what is in the working tree, and nothing was touched: {}; \
+         `diff` shows them, and the branch `{branch}` has them", .files.join(", ")
+    )]
+    Conflict { name: String, branch: String, files: Vec<String> },
+    /// There is no repository, no commit, or git said no.
+    #[error("{0}")]
+    Git(String),
     /// The task is larger than what an engine takes.
     #[error("{0}")]
     TooLarge(String),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     Caller, Cancelled, Checked, Collected, NewTask, Row, Spawn, Started, Steered, TaskError,
@@ -82,6 +82,14 @@ pub struct Waiting {
     collect: oneshot::Sender<oneshot::Sender<Vec<Collected>>>,
 }
 
+/// How the tasks of a session stand, as it changes. It holds nothing: who asks seldom is told of each task once,
+/// as it is then.
+pub struct Observer {
+    tasks: TasksHandle,
+    seen: u64,
+    changes: watch::Receiver<u64>,
+}
+
 /// Where an answer goes.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, TaskError>>;
 
@@ -99,6 +107,8 @@ pub(super) enum Ask {
     Cancel { which: Which, reason: Option<String>, reply: Reply<Vec<Cancelled>> },
     CancelChild { child: SessionId, reply: Reply<bool> },
     List { state: Option<State>, reply: Reply<Vec<Row>> },
+    Observe { reply: Reply<watch::Receiver<u64>> },
+    Changed { since: u64, reply: Reply<(u64, Vec<Row>)> },
     Answer { task: TaskName, answer: Answer, reply: Reply<State> },
     Resume { which: Which, reply: Reply<Vec<Started>> },
     Attach(Box<Attachment>),
@@ -123,6 +133,8 @@ impl Ask {
             Self::Cancel { reply, .. } => say(reply, why),
             Self::CancelChild { reply, .. } => say(reply, why),
             Self::List { reply, .. } => say(reply, why),
+            Self::Observe { reply } => say(reply, why),
+            Self::Changed { reply, .. } => say(reply, why),
             Self::Answer { reply, .. } => say(reply, why),
             Self::Detach { reply } | Self::Close { reply } | Self::Abandon { reply } => {
                 say(reply, why);
@@ -203,6 +215,12 @@ impl TasksHandle {
         self.ask(|reply| Ask::List { state, reply }).await
     }
 
+    /// Watches the session's tasks.
+    pub async fn observe(&self) -> Result<Observer, TaskError> {
+        let changes = self.ask(|reply| Ask::Observe { reply }).await?;
+        Ok(Observer { tasks: self.clone(), seen: 0, changes })
+    }
+
     /// Answers what a task asks, as the user's dialog would; the state that follows.
     pub async fn answer(&self, task: &TaskName, answer: Answer) -> Result<State, TaskError> {
         let task = task.clone();
@@ -256,6 +274,22 @@ impl TasksHandle {
     async fn tell(&self, ask: Ask) {
         let request = Box::new(Request { session: self.session.clone(), ask });
         drop(self.requests.send(request).await);
+    }
+}
+
+impl Observer {
+    /// The tasks that changed since the last time, in the order in which they did; the first time all of them.
+    /// Waits until there are some. Nothing more comes when the tasks are closed. May be dropped and called again.
+    pub async fn next(&mut self) -> Option<Vec<Row>> {
+        loop {
+            self.changes.wait_for(|last| *last > self.seen).await.ok()?;
+            let since = self.seen;
+            let (seen, rows) = self.tasks.ask(|reply| Ask::Changed { since, reply }).await.ok()?;
+            self.seen = seen;
+            if !rows.is_empty() {
+                return Some(rows);
+            }
+        }
     }
 }
 

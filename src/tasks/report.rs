@@ -110,6 +110,7 @@ pub fn collected(name: &TaskName, task: &Task, outcome: Option<&Outcome>) -> Col
         cost: work.cost,
         files_written: work.files_written,
         schema_errors: work.schema_errors,
+        changes: None,
     }
 }
 
@@ -135,6 +136,7 @@ pub fn so_far(
         cost: pulse.cost,
         files_written: pulse.files_written.clone(),
         schema_errors: Vec::new(),
+        changes: None,
     }
 }
 

@@ -26,6 +26,25 @@ pub struct NewTask {
     pub images: Vec<PathBuf>,
     /// A finished task whose conversation it goes on from.
     pub continues: Option<TaskName>,
+    pub isolation: Isolation,
+}
+
+/// Where a task works.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Isolation {
+    /// In the folders of its session.
+    #[default]
+    None,
+    /// In a git worktree of its own, from the last commit.
+    Worktree,
+}
+
+impl Isolation {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 /// How a task is named by a model or a user: `t1`, and for a user `t1.2` for the second task of `t1`.
@@ -124,4 +143,6 @@ pub struct Details {
     /// The session of the task that it goes on from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continues: Option<SessionId>,
+    #[serde(default, skip_serializing_if = "Isolation::is_none")]
+    pub isolation: Isolation,
 }

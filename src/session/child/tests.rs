@@ -380,6 +380,7 @@ async fn what_cannot_be_done_is_refused_before_there_is_a_task() {
         toolsets: vec![toolset.to_owned()],
         model: model.map(str::to_owned),
         continues: Some(TaskName::of(1)),
+        isolation: crate::tasks::Isolation::None,
         ..NewTask::default()
     };
     assert_eq!(world.children.check(&task("edit", None)), Ok(()));

@@ -17,6 +17,7 @@ use crate::tasks::{TaskCard, TaskName, TaskSaid, card};
 impl Actor {
     /// How a task stands has changed.
     pub(super) fn card_changed(&mut self, task: &TaskId) {
+        self.note(task);
         let Some(known) = self.known.get(task) else { return };
         let id = card::id(&TaskName::of(task.number), self.state.attempt(task));
         let is_first = known.card.as_ref().is_none_or(|card| card.id != id);
@@ -52,6 +53,9 @@ impl Actor {
     pub(super) fn places_changed(&mut self) {
         let now = Instant::now();
         for task in self.state.queued() {
+            if let Some(observed) = self.observed.get_mut(&task.session) {
+                observed.changed(task);
+            }
             if let Some(listener) = self.listeners.get_mut(&task.session)
                 && listener.is_there()
             {
@@ -123,6 +127,8 @@ impl Actor {
             _ => (card.clone(), true),
         };
         let about = Arc::clone(&known.about);
+        self.note(task);
+        let Some(known) = self.known.get_mut(task) else { return };
         known.card = if is_final { Some(stub(&card)) } else { Some(card) };
         if let Some(listener) = self.listeners.get_mut(&task.session) {
             listener.throttle.shown(task, Instant::now());

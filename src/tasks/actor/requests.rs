@@ -55,6 +55,8 @@ impl Actor {
                 drop(reply.send(Ok(is_below)));
             }
             Ask::List { state, reply } => drop(reply.send(Ok(self.rows(&session, state)))),
+            Ask::Observe { reply } => drop(reply.send(Ok(self.observe(&session)))),
+            Ask::Changed { since, reply } => drop(reply.send(Ok(self.changed(&session, since)))),
             Ask::Answer { task, answer, reply } => {
                 drop(reply.send(self.answer_question(&session, &task, answer)));
             }
@@ -173,6 +175,7 @@ impl Actor {
             output_schema: task.output_schema,
             images: task.images,
             continues,
+            isolation: task.isolation,
         };
         let json =
             serde_json::to_string(&details).map_err(|error| operations::unwritable(&error))?;

@@ -11,6 +11,7 @@ use super::operations::{self, Done};
 use crate::clock::Timestamp;
 use crate::event::CallContent;
 use crate::ids::{SessionId, TaskId};
+use crate::letters;
 use crate::tasks::engine::{Outcome, Spec, State, Status, Task};
 use crate::tasks::handle::Reply;
 use crate::tasks::runner::Pulse;
@@ -21,6 +22,9 @@ use crate::tasks::{
 
 /// Characters of what a task asks for.
 const DETAIL: usize = 200;
+
+/// Characters of a task's last line.
+const LINE: usize = 160;
 
 /// What is collected of a task: at hand, or to be read.
 enum Item {
@@ -53,22 +57,30 @@ impl Actor {
         let places: HashMap<&TaskId, usize> = self.state.queued().zip(1..).collect();
         for task in self.state.tasks_of(session).rev() {
             let state = self.state.state(task);
-            let Some(known) = self.known.get(task) else { continue };
-            if wanted.is_some_and(|wanted| wanted != state) {
-                continue;
+            if wanted.is_none_or(|wanted| wanted == state) {
+                rows.extend(self.row(task, places.get(task).copied()));
             }
-            let running = self.working.get(task).map(|working| working.pulse.borrow().tokens);
-            rows.push(Row {
-                task_id: task.to_string(),
-                goal: known.goal.to_string(),
-                state,
-                place: places.get(task).copied(),
-                age_seconds: self.now().since(known.created).as_secs(),
-                tokens: known.tokens.max(running.unwrap_or_default()),
-                question: self.pending(task),
-            });
         }
         rows
+    }
+
+    /// One task in a list.
+    pub(super) fn row(&self, task: &TaskId, place: Option<usize>) -> Option<Row> {
+        let known = self.known.get(task)?;
+        let pulse = self.working.get(task).map(|working| working.pulse.borrow());
+        let running = pulse.as_ref().map(|pulse| pulse.tokens);
+        let line = pulse.as_ref().and_then(|pulse| pulse.tail.lines(1, &self.setup.mask).pop());
+        drop(pulse);
+        Some(Row {
+            task_id: task.to_string(),
+            goal: known.goal.to_string(),
+            state: self.state.state(task),
+            place,
+            age_seconds: self.now().since(known.created).as_secs(),
+            tokens: known.tokens.max(running.unwrap_or_default()),
+            question: self.pending(task),
+            line: line.map(|line| letters::cut(&letters::one_line(&line), LINE)),
+        })
     }
 
     pub(super) fn check(
@@ -295,6 +307,7 @@ fn unreadable(name: &TaskName, state: State, error: &TaskError) -> Collected {
         cost: None,
         files_written: Vec::new(),
         schema_errors: Vec::new(),
+        changes: None,
     }
 }
 

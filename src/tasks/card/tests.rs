@@ -54,6 +54,7 @@ fn collected(state: State, report: &str) -> Collected {
         cost: Some(0.25),
         files_written: Vec::new(),
         schema_errors: Vec::new(),
+        changes: None,
     }
 }
 

@@ -29,6 +29,7 @@ fn details() -> Details {
         output_schema: None,
         images: Vec::new(),
         continues: None,
+        isolation: crate::tasks::Isolation::None,
     }
 }
 

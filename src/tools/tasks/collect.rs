@@ -261,6 +261,7 @@ mod tests {
             cost: None,
             files_written: Vec::new(),
             schema_errors: Vec::new(),
+            changes: None,
         }
     }
 

@@ -78,6 +78,7 @@ fn one(fields: &Fields) -> Result<Wanted, String> {
             output_schema: schema(fields)?,
             images: Vec::new(),
             continues,
+            isolation: crate::tasks::Isolation::None,
         },
         images: fields.words(&["images", "image"])?,
     })

@@ -94,22 +94,22 @@ fn tasks_are_read_as_models_write_them() {
         text.push('\n');
     }
     expect![[r#"
-        NewTask { goal: "Find it.", context: None, toolsets: ["read", "edit"], model: None, output_schema: None, images: [], continues: Some(TaskName([1])) } []
+        NewTask { goal: "Find it.", context: None, toolsets: ["read", "edit"], model: None, output_schema: None, images: [], continues: Some(TaskName([1])), isolation: None } []
 
-        NewTask { goal: "a", context: None, toolsets: [], model: None, output_schema: Some(Object {"type": String("object")}), images: [], continues: None } ["x.png"]
+        NewTask { goal: "a", context: None, toolsets: [], model: None, output_schema: Some(Object {"type": String("object")}), images: [], continues: None, isolation: None } ["x.png"]
 
-        NewTask { goal: "a", context: None, toolsets: [], model: Some("small"), output_schema: None, images: [], continues: None } []
-        NewTask { goal: "b", context: None, toolsets: [], model: Some("small"), output_schema: None, images: [], continues: None } []
+        NewTask { goal: "a", context: None, toolsets: [], model: Some("small"), output_schema: None, images: [], continues: None, isolation: None } []
+        NewTask { goal: "b", context: None, toolsets: [], model: Some("small"), output_schema: None, images: [], continues: None, isolation: None } []
 
-        NewTask { goal: "a", context: None, toolsets: ["edit"], model: Some("small"), output_schema: None, images: [], continues: None } []
-        NewTask { goal: "b", context: None, toolsets: ["read"], model: Some("small"), output_schema: None, images: [], continues: None } []
+        NewTask { goal: "a", context: None, toolsets: ["edit"], model: Some("small"), output_schema: None, images: [], continues: None, isolation: None } []
+        NewTask { goal: "b", context: None, toolsets: ["read"], model: Some("small"), output_schema: None, images: [], continues: None, isolation: None } []
 
-        NewTask { goal: "a", context: None, toolsets: [], model: None, output_schema: None, images: [], continues: Some(TaskName([2])) } ["1.png", "2.png"]
+        NewTask { goal: "a", context: None, toolsets: [], model: None, output_schema: None, images: [], continues: Some(TaskName([2])), isolation: None } ["1.png", "2.png"]
 
-        NewTask { goal: "a", context: None, toolsets: [], model: None, output_schema: None, images: [], continues: None } []
-        NewTask { goal: "b", context: None, toolsets: [], model: None, output_schema: None, images: [], continues: None } []
+        NewTask { goal: "a", context: None, toolsets: [], model: None, output_schema: None, images: [], continues: None, isolation: None } []
+        NewTask { goal: "b", context: None, toolsets: [], model: None, output_schema: None, images: [], continues: None, isolation: None } []
 
-        NewTask { goal: "a", context: None, toolsets: [], model: None, output_schema: None, images: [], continues: None } []
+        NewTask { goal: "a", context: None, toolsets: [], model: None, output_schema: None, images: [], continues: None, isolation: None } []
 
     "#]].assert_eq(&text);
 }

@@ -143,6 +143,7 @@ pub(super) fn order(goal: &str) -> Order {
             output_schema: None,
             images: Vec::new(),
             continues: None,
+            isolation: crate::tasks::Isolation::None,
         },
         begin: Begin::Fresh,
         tasks: None,

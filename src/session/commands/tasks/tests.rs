@@ -102,6 +102,7 @@ fn the_words_of_the_answers() {
         age_seconds: 7_300,
         tokens: 12,
         question,
+        line: None,
     };
     let check = Checked {
         task_id: "t1".to_owned(),
@@ -134,6 +135,7 @@ fn the_words_of_the_answers() {
         cost: None,
         files_written: vec!["a.rs".to_owned(), "b.rs".to_owned()],
         schema_errors: vec!["`/n` is missing".to_owned()],
+        changes: None,
     };
     let running = Collected {
         state: State::Running,
@@ -142,6 +144,7 @@ fn the_words_of_the_answers() {
         error: None,
         files_written: Vec::new(),
         schema_errors: Vec::new(),
+        changes: None,
         ..collect.clone()
     };
     let steer = |receipt, state| Steered { task_id: "t1".to_owned(), receipt, state };

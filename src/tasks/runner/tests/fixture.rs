@@ -227,6 +227,7 @@ impl Run {
             output_schema: wish.output_schema,
             images: Vec::new(),
             continues: None,
+            isolation: crate::tasks::Isolation::None,
         };
         let job = Job {
             task: home.task.clone(),

@@ -1,0 +1,36 @@
+//! The sessions that a server has open, as whoever looks for one on the control socket sees them.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Asks a server for its open sessions. On the control socket alone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ListSessionsRequest {}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ListSessionsResponse {
+    /// The process that answers.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// What the editor that started it calls itself, where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    pub sessions: Vec<OpenSession>,
+}
+
+/// A session that is open now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OpenSession {
+    pub session_id: String,
+    /// Absolute.
+    pub cwd: String,
+    /// Absolute.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub additional_directories: Vec<String>,
+    /// When it was prompted last, or opened where it never was: milliseconds since 1970, UTC.
+    pub used_at: u64,
+}

@@ -1,0 +1,499 @@
+//! The messages about background tasks. Each request names its session and acts with that session's rights.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// How a task stands. `completed`, `failed` and `cancelled` are final.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum TaskState {
+    /// It waits for a place among those that run.
+    Queued,
+    Running,
+    /// It asks the user for something.
+    Waiting,
+    /// Its process ended; it can be resumed.
+    Interrupted,
+    Completed,
+    Failed,
+    Cancelled,
+}
+
+impl TaskState {
+    /// Whether nothing more happens to the task.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Completed | Self::Failed | Self::Cancelled => true,
+            Self::Queued | Self::Running | Self::Waiting | Self::Interrupted => false,
+        }
+    }
+}
+
+/// A task that is asked for.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct NewTask {
+    /// What to do and what to report. It is complete in itself: the subagent knows nothing of the conversation.
+    pub goal: String,
+    /// What the subagent must know beside the goal: files, findings, constraints.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
+    /// Names of toolsets that it gets; empty: all that its session has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub toolsets: Vec<String>,
+    /// The model that does it, where it is not the configured one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// A JSON Schema that its report must match.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_schema: Option<Value>,
+    /// Paths of pictures that it sees with the goal: absolute, or from the session's folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<String>,
+    /// A finished task whose conversation it goes on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<String>,
+    /// Where it works.
+    #[serde(default, skip_serializing_if = "Isolation::is_none")]
+    pub isolation: Isolation,
+}
+
+/// Where a task works.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Isolation {
+    /// In the session's folders.
+    #[default]
+    None,
+    /// In a git worktree of its own, from the last commit.
+    Worktree,
+}
+
+impl Isolation {
+    /// Whether it works in the session's folders.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references")]
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+}
+
+/// Starts tasks, all or none. Answered when they are recorded, not when they have ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SpawnTaskRequest {
+    pub session_id: String,
+    /// At least one.
+    pub tasks: Vec<NewTask>,
+    /// Who asks again under the same key gets the same tasks. Any text, unique for what is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SpawnTaskResponse {
+    /// In the order of the request.
+    pub tasks: Vec<StartedTask>,
+}
+
+/// A task that was admitted and is recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StartedTask {
+    /// `t1`, within its session.
+    pub task_id: String,
+    pub state: TaskState,
+    /// Its place among the queued ones, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<u64>,
+}
+
+/// Looks at a task. Never waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckTaskRequest {
+    pub session_id: String,
+    /// `t1`; `t1.2` is the second task of `t1`.
+    pub task_id: String,
+    /// How many of its last lines, at most 200; 10 where it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lines: Option<u32>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CheckTaskResponse {
+    pub task_id: String,
+    pub goal: String,
+    pub state: TaskState,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<u64>,
+    /// Since it was asked for.
+    pub age_seconds: u64,
+    /// In which it ran; without what it waited for answers.
+    pub working_seconds: u64,
+    pub waiting_seconds: u64,
+    /// Requests to the model.
+    pub steps: u64,
+    /// Calls that came to an end.
+    pub calls: u64,
+    /// In and out together.
+    pub tokens: u64,
+    /// US dollars, where the price is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
+    /// What it asks the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<TaskQuestion>,
+    /// Without a sign of life for so long that it is called stalled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quiet_seconds: Option<u64>,
+    /// Why it failed or was cancelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Its last lines, oldest first.
+    pub lines: Vec<String>,
+}
+
+/// A question that waits for the user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskQuestion {
+    /// What it would do: "Edit src/main.rs".
+    pub call: String,
+    /// The command or the change, short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    pub since_seconds: u64,
+}
+
+/// Says something to a task, which sees it before its next request to the model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SteerTaskRequest {
+    pub session_id: String,
+    pub task_id: String,
+    pub message: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SteerTaskResponse {
+    pub task_id: String,
+    pub receipt: Receipt,
+    pub state: TaskState,
+}
+
+/// What has become of a message to a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Receipt {
+    /// It is kept, and the task will see it.
+    Queued,
+    /// The task has seen it.
+    Delivered,
+    /// The task had ended; nothing was started.
+    Missed,
+}
+
+/// Waits for the reports of tasks. They go on whatever ends the wait.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CollectTaskRequest {
+    pub session_id: String,
+    /// At least one.
+    pub task_ids: Vec<String>,
+    /// 0 to 3600; 300 where it is absent. At its end there is what the tasks said so far.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<u64>,
+    #[serde(default)]
+    pub wait: Wait,
+}
+
+/// When a wait is over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Wait {
+    /// When all of them have ended.
+    #[default]
+    All,
+    /// When one of them has.
+    Any,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CollectTaskResponse {
+    /// In the order of the request.
+    pub tasks: Vec<CollectedTask>,
+}
+
+/// A task's report, or what there is of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CollectedTask {
+    pub task_id: String,
+    pub goal: String,
+    pub state: TaskState,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<u64>,
+    /// Whole, where the state is final.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<String>,
+    /// What it said so far, where it is not; its end, if that is long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<String>,
+    /// Why it failed or was cancelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    pub working_seconds: u64,
+    pub waiting_seconds: u64,
+    pub tokens: u64,
+    /// US dollars, where the price is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<f64>,
+    /// Paths.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files_written: Vec<String>,
+    /// What was wrong with the report by the task's `outputSchema`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schema_errors: Vec<String>,
+    /// What it changed in a tree of its own, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changes: Option<TaskChanges>,
+}
+
+/// Which tasks an operation is for: exactly one of the two fields is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Targets {
+    /// These.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_ids: Option<Vec<String>>,
+    /// `true`: all tasks of the session for which the operation makes sense.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub all: Option<bool>,
+}
+
+/// Ends tasks with all below them. Answered when they have ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CancelTaskRequest {
+    pub session_id: String,
+    #[serde(flatten)]
+    pub which: Targets,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CancelTaskResponse {
+    pub tasks: Vec<CancelledTask>,
+}
+
+/// What a cancel came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CancelledTask {
+    pub task_id: String,
+    /// Final; that of a task which had ended before is what it was.
+    pub state: TaskState,
+    /// What it had said by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partial: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ListTasksRequest {
+    pub session_id: String,
+    /// Those in this state alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<TaskState>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ListTasksResponse {
+    /// Newest first.
+    pub tasks: Vec<TaskSummary>,
+}
+
+/// A task in a list, and in an event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskSummary {
+    pub task_id: String,
+    pub goal: String,
+    pub state: TaskState,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<u64>,
+    /// Since it was asked for.
+    pub age_seconds: u64,
+    /// In and out together.
+    pub tokens: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<TaskQuestion>,
+    /// What it said or did last, on one line; while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<String>,
+}
+
+/// Shows the question that a task waits with, or answers it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AnswerTaskRequest {
+    pub session_id: String,
+    pub task_id: String,
+    /// Absent: the question is only shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Choice>,
+    /// For `deny`: why, said to the task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The user's answer to a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Choice {
+    Allow,
+    /// This and what is like it, in this session.
+    Always,
+    Deny,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AnswerTaskResponse {
+    pub task_id: String,
+    /// After the answer, where one was given.
+    pub state: TaskState,
+    /// What it asks, where nothing was answered. Absent: it asks nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<TaskQuestion>,
+}
+
+/// Lets interrupted tasks go on, under the same ids.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ResumeTaskRequest {
+    pub session_id: String,
+    #[serde(flatten)]
+    pub which: Targets,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ResumeTaskResponse {
+    pub tasks: Vec<StartedTask>,
+}
+
+/// Shows what a task changed in a worktree of its own, also while it runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DiffTaskRequest {
+    pub session_id: String,
+    pub task_id: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DiffTaskResponse {
+    pub task_id: String,
+    pub state: TaskState,
+    pub changes: TaskChanges,
+}
+
+/// What a task changed in a worktree of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskChanges {
+    /// The branch that has the changes, without `refs/heads/`.
+    pub branch: String,
+    /// The commit that the task began with.
+    pub base: String,
+    /// How many files of the user's working tree had changes then that are in no commit: the task did not have
+    /// these changes.
+    pub uncommitted: u64,
+    pub files: Vec<ChangedFile>,
+    /// A unified diff, as git writes it.
+    pub diff: String,
+    /// The diff is longer than what is here.
+    #[serde(default)]
+    pub is_cut: bool,
+}
+
+/// A file that a task changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangedFile {
+    /// Relative to the root of the repository, `/` between its parts.
+    pub path: String,
+    pub change: Change,
+    /// Lines; absent for a binary file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub added: Option<u64>,
+    /// Lines; absent for a binary file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removed: Option<u64>,
+}
+
+/// What was done to a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Change {
+    Added,
+    Modified,
+    Deleted,
+}
+
+/// Takes the changes of tasks into the session's working tree, in the order of the request. All of them or, where
+/// one does not fit, nothing: the error's data names that task and the files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MergeTaskRequest {
+    pub session_id: String,
+    /// At least one.
+    pub task_ids: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MergeTaskResponse {
+    /// What changed in the working tree. Nothing is committed or staged.
+    pub files: Vec<ChangedFile>,
+}
+
+/// Throws away what tasks changed in worktrees of their own, with their branches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DiscardTaskRequest {
+    pub session_id: String,
+    /// At least one.
+    pub task_ids: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DiscardTaskResponse {
+    pub task_ids: Vec<String>,
+}
+
+/// Asks for [`TaskEventNotification`]s of one session. On the control socket alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SubscribeTaskRequest {
+    pub session_id: String,
+}
+
+/// How a task stands now: it replaces what was said of the same task before. First each task of the session is told,
+/// oldest first, then what changes. Who reads slowly is told less often, and always how a task ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskEventNotification {
+    pub session_id: String,
+    pub task: TaskSummary,
+}
