@@ -84,6 +84,9 @@ pub enum TurnSaid {
     /// A call goes on when all that was said before is told: then its tool may ask the client for
     /// something.
     WhenTold(Go),
+    /// A call that no client is told of, and whose tool asks the client for nothing, goes on when all that was said
+    /// before is given to the journal: what it writes to the store is written behind that, or with it.
+    WhenGiven(Go),
     /// The same for a call that may change something and begins then; that it does is written before.
     /// `outside`: it may reach beyond the session's folders.
     Begin {

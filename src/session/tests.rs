@@ -94,6 +94,7 @@ fn line(effect: &Effect) -> Option<String> {
     Some(match effect {
         Effect::Append(..) => return None,
         Effect::LetGo(_) => "let go".to_owned(),
+        Effect::LetGoAtOnce(_) => "let go at once".to_owned(),
         Effect::ReplyTitle(Ok(title)) => format!("titled {title:?}"),
         Effect::ReplyTitle(Err(fault)) => format!("titled error {fault}"),
         Effect::Tell(Event::Said { content: Content::Text { text }, .. }) => {
@@ -627,6 +628,7 @@ proptest! {
                     | Effect::Delivered(_)
                     | Effect::Replied { .. }
                     | Effect::LetGo(_)
+                    | Effect::LetGoAtOnce(_)
                     | Effect::AnswerTask { .. }
                     | Effect::AttachTasks
                     | Effect::OnceTold(_)

@@ -395,6 +395,13 @@ impl Runner {
         gone
     }
 
+    /// What comes when all that was said is given to the journal.
+    async fn when_given(&mut self) -> Gone {
+        let (go, gone) = Go::new();
+        self.say(TurnSaid::WhenGiven(go)).await;
+        gone
+    }
+
     /// The model of the last request.
     fn asked(&self) -> Arc<Choice> {
         self.asked.clone().unwrap_or_else(|| self.settings.borrow().choice.clone())
@@ -497,7 +504,9 @@ impl Runner {
         let Some(tool) = self.environment.toolbox.get(&call.tool) else { return };
         // A call that nobody judged would touch nothing.
         let permitted = self.permitted.remove(&id).unwrap_or_default();
+        let is_hidden = self.state.calls().is_hidden(&id);
         let gone = match tool.effect() {
+            tools::Effect::None if is_hidden => self.when_given().await,
             tools::Effect::Read | tools::Effect::None => self.when_told().await,
             effect @ (tools::Effect::Write | tools::Effect::Run) => {
                 let outside =

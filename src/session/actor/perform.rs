@@ -41,6 +41,7 @@ impl<O: Outlet> Actor<O> {
             Effect::Append(record, durability) => self.written.append(record, durability),
             Effect::OnceTold(record) => self.outbox.append(self.written.last(), record),
             Effect::LetGo(go) => self.outbox.let_go(self.written.last(), go),
+            Effect::LetGoAtOnce(go) => go.now(),
             Effect::Tell(event) => self.push(Outgoing::Event(event)),
             Effect::Reply { prompt, answer } => {
                 if let Some(PromptWaiter { reply, open }) = self.waiters.remove(&prompt) {

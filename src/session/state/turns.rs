@@ -192,6 +192,8 @@ impl SessionState {
                 self.pass_on_call(shown, effects);
             }
             TurnSaid::WhenTold(go) => self.let_go(go, effects),
+            TurnSaid::WhenGiven(go) if self.is_cancelling() => drop(go),
+            TurnSaid::WhenGiven(go) => effects.push(Effect::LetGoAtOnce(go)),
             TurnSaid::Begin { call, outside, go } => self.let_begin(call, outside, go, effects),
             TurnSaid::Settled { call, outcome, shown, gave } => {
                 if let Some(running) = &mut self.running {

@@ -109,6 +109,8 @@ pub(in crate::session) enum Effect {
     AskedLate(CallId),
     /// Let a call go on when all that was appended is written and all that was said is told.
     LetGo(Go),
+    /// Let a call go on now: all that comes before it is given to the journal.
+    LetGoAtOnce(Go),
     /// Start a turn on this prompt; the history is the transcript without it. Its first request carries
     /// `steered`, the reports that wait.
     StartTurn {

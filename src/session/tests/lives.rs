@@ -538,6 +538,7 @@ impl World {
                 | Effect::Delivered(_)
                 | Effect::Replied { .. }
                 | Effect::LetGo(_)
+                | Effect::LetGoAtOnce(_)
                 | Effect::AnswerTurn { .. }
                 | Effect::AnswerTask { .. }
                 | Effect::AttachTasks

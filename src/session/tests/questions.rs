@@ -622,6 +622,7 @@ proptest! {
                     | Effect::Delivered(_)
                     | Effect::Replied { .. }
                     | Effect::LetGo(_)
+                    | Effect::LetGoAtOnce(_)
                     | Effect::Steer(_)
                     | Effect::AnswerTurn { .. }
                     | Effect::AttachTasks

@@ -296,6 +296,7 @@ impl Play {
                 | Effect::Ask(_)
                 | Effect::Withdraw(_)
                 | Effect::LetGo(_)
+                | Effect::LetGoAtOnce(_)
                 | Effect::AnswerTask { .. }
                 | Effect::AttachTasks
                 | Effect::OnceTold(_)

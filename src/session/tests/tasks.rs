@@ -716,6 +716,7 @@ proptest! {
                     | Effect::Delivered(_)
                     | Effect::Replied { .. }
                     | Effect::LetGo(_)
+                    | Effect::LetGoAtOnce(_)
                     | Effect::Steer(_)
                     | Effect::AnswerTurn { .. }
                     | Effect::AskedLate(_)

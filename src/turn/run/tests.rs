@@ -123,7 +123,7 @@ async fn story_of(is_task: bool, script: &str, begins: Begin) -> String {
             TurnSaid::Settled { call, shown: CallUpdate { status: Some(status), .. }, .. } => {
                 lines.push(format!("{call}: {status:?}"));
             }
-            TurnSaid::WhenTold(go) => go.now(),
+            TurnSaid::WhenTold(go) | TurnSaid::WhenGiven(go) => go.now(),
             TurnSaid::Begin { call, outside, go } => {
                 lines.push(format!(
                     "{call} waits{}",

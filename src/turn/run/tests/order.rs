@@ -88,7 +88,7 @@ then
     while let Some(says) = turn.said.recv().await {
         #[expect(clippy::wildcard_enum_match_arm, reason = "what is not looked at here")]
         match says {
-            TurnSaid::WhenTold(go) => go.now(),
+            TurnSaid::WhenTold(go) | TurnSaid::WhenGiven(go) => go.now(),
             TurnSaid::Step(step) => {
                 outcomes.extend(step.calls.iter().map(|settled| settled.outcome.text()));
             }
