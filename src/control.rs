@@ -4,10 +4,17 @@
 
 mod convert;
 mod error;
+mod events;
 mod methods;
 mod params;
 #[cfg(unix)]
+mod peer;
+#[cfg(unix)]
 pub mod place;
+#[cfg(unix)]
+pub mod socket;
+#[cfg(unix)]
+mod stream;
 pub mod table;
 
 pub use error::CallError;
