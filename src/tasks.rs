@@ -22,6 +22,7 @@ mod state;
 pub use actor::{Setup, start};
 pub use answer::{
     Cancelled, Change, ChangedFile, Changes, Checked, Collected, Pending, Row, Started, Steered,
+    files_counted,
 };
 pub use child::{Begin, Child, ChildSaid, Order, Spawn, Spawned};
 pub use error::TaskError;

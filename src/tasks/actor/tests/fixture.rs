@@ -73,6 +73,13 @@ impl Spawn for Nursery {
         }
     }
 
+    fn place(&self) -> crate::tasks::worktree::Place {
+        crate::tasks::worktree::Place {
+            cwd: std::path::PathBuf::from("/nowhere"),
+            folder: std::path::PathBuf::from("/nowhere/worktrees"),
+        }
+    }
+
     fn spawn(&self, order: Order) -> BoxFuture<'_, Result<Spawned, Fault>> {
         async move {
             open(&self.store, &order.details.child);

@@ -73,6 +73,13 @@ impl Spawn for Nursery {
         Ok(())
     }
 
+    fn place(&self) -> crate::tasks::worktree::Place {
+        crate::tasks::worktree::Place {
+            cwd: std::path::PathBuf::from("/nowhere"),
+            folder: std::path::PathBuf::from("/nowhere/worktrees"),
+        }
+    }
+
     fn spawn(&self, order: Order) -> BoxFuture<'_, Result<Spawned, Fault>> {
         async move {
             self.did.send(Did::Spawned(order.begin)).await.unwrap();

@@ -41,6 +41,13 @@ impl Spawn for Nursery {
         }
     }
 
+    fn place(&self) -> crate::tasks::worktree::Place {
+        crate::tasks::worktree::Place {
+            cwd: std::path::PathBuf::from("/nowhere"),
+            folder: std::path::PathBuf::from("/nowhere/worktrees"),
+        }
+    }
+
     fn spawn(&self, order: Order) -> BoxFuture<'_, Result<Spawned, Fault>> {
         let (said, heard) = mpsc::channel(64);
         let child = Fake { said, prompts: AtomicU64::new(0), waits: Mutex::default() };
