@@ -9,6 +9,7 @@ pub mod engine;
 pub mod report;
 pub mod runner;
 pub mod tail;
+pub mod worktree;
 
 mod actor;
 mod answer;
