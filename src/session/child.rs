@@ -251,7 +251,7 @@ impl Spawn for Children {
 
     fn place(&self) -> Place {
         let cwd = self.environment.roots.cwd().to_owned();
-        Place { cwd, folder: self.parent.worktrees.clone() }
+        Place::new(cwd, self.parent.worktrees.clone())
     }
 
     fn spawn(&self, order: Order) -> BoxFuture<'_, Result<Spawned, Fault>> {

@@ -125,6 +125,12 @@ impl Place {
         Self { cwd, folder, git: Git::default() }
     }
 
+    /// The same for a session that works elsewhere.
+    #[must_use]
+    pub fn at(&self, cwd: PathBuf) -> Self {
+        Self { cwd, ..self.clone() }
+    }
+
     /// Makes the tree of the task `name`, or opens the one that is there, so that a task that was
     /// interrupted finds it again. What an ended process left half made is made anew.
     pub async fn create(

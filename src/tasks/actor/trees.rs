@@ -141,16 +141,16 @@ impl Isolated {
         found.ok_or_else(|| TaskError::NoTree { name: self.name.to_string() })
     }
 
-    /// Where it merges into: the next tree above that is there, or the root session's folder.
-    async fn into(&self, place: &Place) -> Result<PathBuf, TaskError> {
+    /// What it merges into: the next tree above that is there; nothing for the root session's folder.
+    async fn into(&self, place: &Place) -> Result<Option<PathBuf>, TaskError> {
         for Key { parent, child } in &self.above {
-            if let Some(tree) =
-                place.find(parent, child).await.map_err(|error| self.refused(error))?
-            {
-                return Ok(tree.cwd().to_owned());
+            match place.find(parent, child).await {
+                Ok(Some(tree)) => return Ok(Some(tree.cwd().to_owned())),
+                Ok(None) | Err(WorktreeError::Gone) => {}
+                Err(error) => return Err(self.refused(error)),
             }
         }
-        Ok(place.cwd.clone())
+        Ok(None)
     }
 
     fn refused(&self, error: WorktreeError) -> TaskError {
@@ -173,7 +173,7 @@ async fn merge(
     tasks: &[Isolated],
 ) -> Result<Vec<ChangedFile>, TaskError> {
     let _turn = turn.acquire().await.map_err(|_| TaskError::Closed)?;
-    let mut into: Option<(&TaskName, PathBuf)> = None;
+    let mut into: Option<(&TaskName, Option<PathBuf>)> = None;
     let mut trees = Vec::new();
     for task in tasks {
         trees.push(task.tree(place).await?);
@@ -194,8 +194,10 @@ async fn merge(
     for (task, tree) in tasks.iter().zip(&trees) {
         tree.seal().await.map_err(|error| task.refused(error))?;
     }
-    let cwd = into.map_or_else(|| place.cwd.clone(), |(_, cwd)| cwd);
-    let merged = Place { cwd, ..place.clone() }.merge(&trees).await;
+    let merged = match into.and_then(|(_, cwd)| cwd) {
+        Some(cwd) => place.at(cwd).merge(&trees).await,
+        None => place.merge(&trees).await,
+    };
     merged.map_err(|error| match (error, tasks) {
         (WorktreeError::Conflict { index, files }, tasks) => {
             let name = tasks.get(index).map(|task| task.name.to_string()).unwrap_or_default();

@@ -42,10 +42,7 @@ impl Spawn for Nursery {
     }
 
     fn place(&self) -> crate::tasks::worktree::Place {
-        crate::tasks::worktree::Place {
-            cwd: std::path::PathBuf::from("/nowhere"),
-            folder: std::path::PathBuf::from("/nowhere/worktrees"),
-        }
+        crate::tasks::worktree::Place::new("/nowhere".into(), "/nowhere/worktrees".into())
     }
 
     fn spawn(&self, order: Order) -> BoxFuture<'_, Result<Spawned, Fault>> {
