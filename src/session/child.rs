@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 use self::outlet::{ChildOutlet, Ear};
 pub use self::shown::{ChildStream, ChildStreams};
 use self::workplace::Workplace;
-use super::{Inherited, Opening, PromptWaiter, SessionHandle, handle, start};
+use super::{Inherited, Opening, PromptWaiter, SessionHandle, deletion, handle, start};
 use crate::config::{Config, TurnSection};
 use crate::context;
 use crate::event::Settings;
@@ -88,6 +88,8 @@ pub struct Children {
     /// Of those that work where their parent does, by whether they start tasks of their own. Made with the first
     /// child: it reads files.
     systems: [OnceCell<Arc<str>>; 2],
+    /// Set when trees were tidied up.
+    tidied: OnceLock<()>,
 }
 
 /// What all children have in common. Made when there may be a first one: most sessions have none.
@@ -104,7 +106,14 @@ impl Children {
         settings: watch::Receiver<turn::Settings>,
     ) -> Self {
         let systems = [OnceCell::new(), OnceCell::new()];
-        Self { common: OnceLock::new(), systems, parent, environment, settings }
+        Self {
+            common: OnceLock::new(),
+            tidied: OnceLock::new(),
+            systems,
+            parent,
+            environment,
+            settings,
+        }
     }
 
     fn common(&self) -> &Common {
@@ -160,6 +169,10 @@ impl Children {
 
     async fn open(&self, order: Order) -> Result<Spawned, Fault> {
         let Order { task: _, goal, details, begin, tree, tasks } = order;
+        if tree.is_some() && self.tidied.set(()).is_ok() {
+            let (store, worktrees) = (self.parent.store.clone(), self.parent.worktrees.clone());
+            self.parent.tasks.spawn(async move { deletion::tidy(&store, &worktrees).await });
+        }
         let workplace = Workplace::new(&self.environment, tree);
         let images = pictures::read(&details.images).await.map_err(|unusable| {
             let (name, why) = (unusable.path.display().to_string(), unusable.why);
