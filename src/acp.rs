@@ -34,6 +34,7 @@ use crate::clock::Clock;
 use crate::config::{Environment, Folders};
 use crate::event::Event;
 use crate::log::WireTrace;
+use crate::session::directory::Directory;
 use crate::store::Store;
 use crate::tasks::engine::TaskEngine;
 use crate::tools::Toolboxes;
@@ -57,6 +58,8 @@ pub struct Services {
     pub store: Store,
     pub tasks: TaskServices,
     pub toolboxes: Toolboxes,
+    /// The sessions that are open, for those who are not the client.
+    pub directory: Directory,
     pub version: &'static str,
 }
 

@@ -14,6 +14,7 @@ use super::transport::Wire;
 use crate::event::{CallUpdate, Event, FollowUpMark, OfChild, Question, Subagent};
 use crate::ids::{CallId, SessionId};
 use crate::permission::Answer;
+use crate::session::directory::Listed;
 use crate::session::{Outgoing, Outlet, SessionHandle};
 
 /// The updates of one session.
@@ -69,6 +70,8 @@ pub(super) struct Flow {
     pub(super) tasks: TaskTracker,
     pub(super) questions: Questions,
     pub(super) follow_up: FollowUp,
+    /// So that others find the session as long as it speaks.
+    pub(super) _listed: Listed,
     /// Dropped when the session has ended, behind its last word.
     pub(super) _over: DropGuard,
 }
