@@ -163,13 +163,14 @@ impl Server {
         let checked = parse::<acp::PromptRequest>("session/prompt", params).and_then(|request| {
             let session = self.session(&request.session_id)?;
             self.signed_in()?;
-            let reach = self.sessions.reach(&request.session_id.0);
-            Ok((session, reach, inbound::content(request.prompt)?))
+            let content = inbound::content(request.prompt)?;
+            Ok((session, request.session_id, content))
         });
-        let ((session, failure), reach, content) = match checked {
+        let ((session, failure), id, content) = match checked {
             Ok(checked) => checked,
             Err(error) => return answering.error(error),
         };
+        let reach = self.sessions.reach(&id.0);
         let cancellation = answering.cancellation();
         let answered = CancellationToken::new();
         let done = answered.clone().drop_guard();
@@ -177,6 +178,7 @@ impl Server {
             reply: Box::new(move |answer| reply_prompt(answering, &failure, answer)),
             open: Box::new((done, self.wire.open_prompt(), reach.open_prompt())),
         };
+        self.used(&id);
         let id = session.prompt(content, waiter);
         self.tasks.spawn(async move {
             tokio::select! {
@@ -184,6 +186,12 @@ impl Server {
                 () = cancellation.cancelled() => session.cancel_prompt(id).await,
             }
         });
+    }
+
+    /// The user turned to this session.
+    fn used(&self, id: &acp::SessionId) {
+        let now = self.services.tasks.clock.now();
+        self.services.directory.used(&SessionId::new(id.0.clone()), now);
     }
 
     fn close(&mut self, params: Value, answering: Answering) {
