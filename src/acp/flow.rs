@@ -110,6 +110,7 @@ impl Outlet for Flow {
             Outgoing::Answered { reply, answer } => reply(answer),
             Outgoing::Set { reply, answer } => reply(answer),
             Outgoing::Titled { reply, answer } => reply(answer),
+            Outgoing::Steered { reply, answer } => reply(answer),
             // No client has a session that says them.
             Outgoing::Delivered(_) | Outgoing::Replied { .. } => {}
             Outgoing::Ask(question) => {

@@ -25,10 +25,8 @@ const CANCELLED: &str = "it was cancelled";
 
 impl Actor {
     pub(super) fn request(&mut self, request: Request) {
-        let ends = matches!(
-            request.ask,
-            Ask::Close { .. } | Ask::Abandon { .. } | Ask::Detach { .. }
-        );
+        let ends =
+            matches!(request.ask, Ask::Close { .. } | Ask::Abandon { .. } | Ask::Detach { .. });
         match &mut self.loading {
             Loading::Early(waiting) if !ends && !matches!(request.ask, Ask::Attach(_)) => {
                 if waiting.len() < MOST_EARLY {
