@@ -4,6 +4,7 @@
 
 mod convert;
 mod error;
+pub mod extension;
 mod methods;
 mod params;
 #[cfg(unix)]

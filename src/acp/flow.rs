@@ -9,6 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::children::KnownChildren;
+use super::events::Events;
 use super::project::v1;
 use super::transport::Wire;
 use crate::event::{CallUpdate, Event, FollowUpMark, OfChild, Question, Subagent};
@@ -70,6 +71,8 @@ pub(super) struct Flow {
     pub(super) tasks: TaskTracker,
     pub(super) questions: Questions,
     pub(super) follow_up: FollowUp,
+    /// Where the client wants them.
+    pub(super) events: Option<Events>,
     /// So that others find the session as long as it speaks.
     pub(super) _listed: Listed,
     /// Dropped when the session has ended, behind its last word.
@@ -124,6 +127,9 @@ impl Outlet for Flow {
                 }
             }
             Outgoing::Closed(reply) => {
+                if let Some(events) = &self.events {
+                    events.end();
+                }
                 for asked in self.questions.0.values() {
                     asked.withdraw();
                 }

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::children;
 use super::client::EditorHost;
+use super::events::Events;
 use super::flow::{Flow, FollowUp, Questions, Updates};
 use super::handler::Answering;
 use super::inbound::{
@@ -119,12 +120,15 @@ pub(super) async fn open(to_open: ToOpen, place: Place, answering: Answering) {
     let updates = updates(&to_open, &place);
     updates.open(|| answer(&to_open, &opening.settings, &notes, answering));
     let session = to_open.session.clone();
+    let tasks = to_open.turnstile.tasks.get().filter(|_| place.features.events);
+    let events = tasks.map(|tasks| Events::start(tasks, updates.clone(), &place.tasks));
     let flow = Flow {
         updates,
         session: to_open.session,
         tasks: place.tasks.clone(),
         questions: Questions::default(),
         follow_up: FollowUp::default(),
+        events,
         _listed: listed,
         _over: to_open.turnstile.over,
     };
