@@ -54,6 +54,8 @@ pub(super) struct Server {
     pub(super) waits: Arc<Semaphore>,
     /// What the client calls itself, once it has said so.
     client: Arc<OnceLock<String>>,
+    /// Others may call the table, too.
+    is_reachable: bool,
     signed_out: bool,
     http: Option<HttpClient>,
 }
@@ -78,6 +80,7 @@ impl Server {
             features: None,
             viewer: Viewer::default(),
             sessions: Sessions::default(),
+            is_reachable: false,
             signed_out: false,
             http: None,
         }
@@ -147,6 +150,20 @@ impl Server {
     /// milliseconds that neither the start nor the first prompt should wait for.
     pub(super) fn http(&mut self) -> HttpClient {
         self.http.get_or_insert_with(HttpClient::start).clone()
+    }
+
+    /// Lets other programs of the user find the sessions, from the first one on: the start does not wait for it.
+    pub(super) fn be_reachable(&mut self) {
+        if std::mem::replace(&mut self.is_reachable, true) {
+            return;
+        }
+        #[cfg(unix)]
+        control::socket::start(
+            self.table.clone(),
+            &self.services.folders,
+            &self.tasks,
+            self.stop.clone(),
+        );
     }
 
     /// Talaria stores no credentials: it forgets that it may use those of the environment and the
