@@ -86,7 +86,7 @@ pub mod agent_capabilities {
 
 /// The codes of errors, beside those of JSON-RPC and ACP.
 pub mod error_codes {
-    /// A field is missing, of the wrong type, or says what cannot be done. JSON-RPC's "invalid params".
+    /// A field is missing, of the wrong type, or asks for what cannot be done now. JSON-RPC's "invalid params".
     pub const REFUSED: i32 = -32602;
     /// There is no such session here, or no such task in it. ACP's "resource not found".
     pub const NOT_FOUND: i32 = -32002;
@@ -132,6 +132,19 @@ pub enum ErrorKind {
     Git,
     /// What keeps the tasks failed, or Talaria did; the log has more.
     Unavailable,
+}
+
+impl ErrorKind {
+    /// The code of an error of this kind.
+    pub const fn code(self) -> i32 {
+        match self {
+            Self::Invalid | Self::Limit | Self::State | Self::Conflict | Self::Git => {
+                error_codes::REFUSED
+            }
+            Self::UnknownSession | Self::UnknownTask => error_codes::NOT_FOUND,
+            Self::Unavailable => error_codes::INTERNAL,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -124,7 +124,7 @@ pub struct CheckTaskRequest {
     pub session_id: String,
     /// `t1`; `t1.2` is the second task of `t1`.
     pub task_id: String,
-    /// How many of its last lines, at most 200. Absent: 10.
+    /// How many of its last lines, at most 200 (more counts as 200). Absent: 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 200))]
     pub lines: Option<u32>,
@@ -221,7 +221,7 @@ pub struct CollectTaskRequest {
     /// At least one.
     #[schemars(length(min = 1))]
     pub task_ids: Vec<String>,
-    /// How long to wait at most; 0: not at all. Absent: 300. At its end there is what the tasks said so far.
+    /// How long to wait at most; 0: not at all; more than 3600 counts as that. Absent: 300. At its end there is what the tasks said so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(max = 3600))]
     pub timeout_seconds: Option<u64>,
@@ -383,7 +383,7 @@ pub struct AnswerTaskRequest {
     /// Absent: the question is only shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Choice>,
-    /// For `deny`: why, said to the task.
+    /// With `deny` only: why. It is said to the task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -524,11 +524,13 @@ pub struct DiscardTaskRequest {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DiscardTaskResponse {
+    /// Those of the request.
     pub task_ids: Vec<String>,
 }
 
-/// How a task stands now: it replaces what was said of the same task before. First each task of the session is told,
-/// oldest first, then what changes. Who reads slowly is told less often, and always how a task ended.
+/// How a task stands now; it replaces what was said of the same task before. First each task of the session is told,
+/// that whose last change is the longest ago first, then what changes. Who reads slowly is told less often, and always
+/// how a task ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskEventNotification {
@@ -536,7 +538,7 @@ pub struct TaskEventNotification {
     pub task: TaskSummary,
 }
 
-/// Asks for events of one session's tasks. On the control socket alone.
+/// Asks for events of one session's tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SubscribeTaskRequest {
@@ -547,9 +549,13 @@ pub struct SubscribeTaskRequest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SubscriptionId(pub u64);
 
-/// Ends a subscription. On the control socket alone, and the only parameters that are a list.
+/// Ends a subscription. The only parameters that are a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UnsubscribeTaskRequest(pub [SubscriptionId; 1]);
+
+/// Whether there was such a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UnsubscribeTaskResponse(pub bool);
 
 /// An event as the control socket brings it to a subscription.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

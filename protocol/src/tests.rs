@@ -1,18 +1,38 @@
-//! What the specification and the names have to have in common.
+//! What the names, the types, the schema, the examples and the specification have to have in common. What is
+//! generated is rewritten with `UPDATE=1`.
 
-use std::collections::BTreeSet;
+mod examples;
+mod messages;
+mod readme;
+mod schema;
+
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use super::*;
 
-const README: &str = include_str!("../README.md");
+/// A file of this crate.
+fn place(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
 
-fn methods() -> impl Iterator<Item = &'static str> {
-    REQUESTS.into_iter().chain(SOCKET_REQUESTS).chain(NOTIFICATIONS)
+/// Compares a generated file with what it has to be, or writes it.
+fn assert_generated(path: &str, expected: &str) {
+    let file = place(path);
+    let current = fs::read_to_string(&file).unwrap_or_default();
+    if current == expected {
+        return;
+    }
+    assert!(
+        std::env::var_os("UPDATE").is_some(),
+        "protocol/{path}: the types have changed: run `UPDATE=1 cargo test -p talaria-protocol`, and read the diff"
+    );
+    fs::write(file, expected).unwrap();
 }
 
 #[test]
 fn names_are_noun_and_verb_under_the_prefix() {
-    for method in methods() {
+    for method in REQUESTS.into_iter().chain(SOCKET_REQUESTS).chain(NOTIFICATIONS) {
         let rest = method.strip_prefix(METHOD_PREFIX).unwrap();
         assert!(rest.split('/').count() == 2, "{method} is not `{METHOD_PREFIX}noun/verb`");
         assert!(
@@ -20,14 +40,4 @@ fn names_are_noun_and_verb_under_the_prefix() {
             "{method}"
         );
     }
-}
-
-#[test]
-fn the_specification_lists_each_method_once_and_no_other() {
-    let rows: Vec<&str> =
-        README.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
-    let listed: Vec<&str> =
-        rows.into_iter().filter(|name| name.starts_with(METHOD_PREFIX)).collect();
-    assert_eq!(listed.len(), methods().count());
-    assert_eq!(listed.into_iter().collect::<BTreeSet<_>>(), methods().collect());
 }

@@ -20,6 +20,7 @@ mod drive;
 mod editor_host;
 mod engine;
 mod export;
+mod extension;
 mod files;
 mod fuzz_lines;
 mod handshake;
