@@ -25,6 +25,7 @@ pub mod context;
 pub mod turn;
 pub mod session;
 // Edges.
+pub mod control;
 pub mod acp;
 pub mod headless;
 pub mod app;
