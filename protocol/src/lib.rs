@@ -1,7 +1,9 @@
 //! Talaria's extension of the Agent Client Protocol: its place in `_meta`, its methods, their messages.
 //! `README.md` is the specification, `schema/` the same for machines. It knows nothing of how they are served.
 
+pub mod meta;
 pub mod session;
+pub mod steering;
 pub mod task;
 
 /// The key of Talaria's values in any `_meta` of the protocol.
@@ -42,6 +44,10 @@ pub const SESSION_LIST: &str = "_talaria/session/list";
 pub const TASK_SUBSCRIBE: &str = "_talaria/task/subscribe";
 /// Ends a subscription. On the control socket alone.
 pub const TASK_UNSUBSCRIBE: &str = "_talaria/task/unsubscribe";
+
+/// Gives a prompt to the turn that runs. A name that other agents serve as well, so it has no prefix of ours and is
+/// advertised as theirs is: `_meta.steering.supported` in the answer to `initialize`.
+pub const SESSION_STEERING: &str = "_session/steering";
 
 /// The requests, from a client to the agent.
 pub const REQUESTS: [&str; 11] = [

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct ListSessionsRequest {}
 
+/// A server and its open sessions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ListSessionsResponse {
@@ -18,6 +19,7 @@ pub struct ListSessionsResponse {
     /// What the editor that started it calls itself, where it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
+    /// In the order in which they were made.
     pub sessions: Vec<OpenSession>,
 }
 
@@ -26,9 +28,9 @@ pub struct ListSessionsResponse {
 #[serde(rename_all = "camelCase")]
 pub struct OpenSession {
     pub session_id: String,
-    /// Absolute.
+    /// The folder in which it works; absolute.
     pub cwd: String,
-    /// Absolute.
+    /// Folders that it may use besides; absolute.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub additional_directories: Vec<String>,
     /// When it was prompted last, or opened where it never was: milliseconds since 1970, UTC.

@@ -10,13 +10,17 @@ use serde_json::Value;
 pub enum TaskState {
     /// It waits for a place among those that run.
     Queued,
+    /// It works.
     Running,
     /// It asks the user for something.
     Waiting,
     /// Its process ended; it can be resumed.
     Interrupted,
+    /// It has ended with a report.
     Completed,
+    /// It has ended without one, or with half of one; `error` says why.
     Failed,
+    /// It was ended by whoever asked for it.
     Cancelled,
 }
 
@@ -39,22 +43,22 @@ pub struct NewTask {
     /// What the subagent must know beside the goal: files, findings, constraints.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<String>,
-    /// Names of toolsets that it gets; empty: all that its session has.
+    /// Names of toolsets that it gets; absent or empty: all that its session has.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub toolsets: Vec<String>,
     /// The model that does it, where it is not the configured one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// A JSON Schema that its report must match.
+    /// A JSON Schema that its report must match; the report then is JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output_schema: Option<Value>,
     /// Paths of pictures that it sees with the goal: absolute, or from the session's folder.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub images: Vec<String>,
-    /// A finished task whose conversation it goes on from.
+    /// The id of a finished task whose conversation it goes on from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continues: Option<String>,
-    /// Where it works.
+    /// Where it works; absent: `none`.
     #[serde(default, skip_serializing_if = "Isolation::is_none")]
     pub isolation: Isolation,
 }
@@ -84,12 +88,15 @@ impl Isolation {
 pub struct SpawnTaskRequest {
     pub session_id: String,
     /// At least one.
+    #[schemars(length(min = 1))]
     pub tasks: Vec<NewTask>,
-    /// Who asks again under the same key gets the same tasks. Any text, unique for what is asked for.
+    /// Any text, unique for what is asked for. Who asks again under the same key gets the same tasks, so a request
+    /// whose answer was lost can be sent again. Absent: each request starts tasks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
 }
 
+/// The tasks that were started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SpawnTaskResponse {
@@ -103,6 +110,7 @@ pub struct SpawnTaskResponse {
 pub struct StartedTask {
     /// `t1`, within its session.
     pub task_id: String,
+    /// `queued` or `running`.
     pub state: TaskState,
     /// Its place among the queued ones, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,23 +124,27 @@ pub struct CheckTaskRequest {
     pub session_id: String,
     /// `t1`; `t1.2` is the second task of `t1`.
     pub task_id: String,
-    /// How many of its last lines, at most 200; 10 where it is absent.
+    /// How many of its last lines, at most 200. Absent: 10.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 200))]
     pub lines: Option<u32>,
 }
 
+/// How a task stands, and what it did last.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CheckTaskResponse {
     pub task_id: String,
     pub goal: String,
     pub state: TaskState,
+    /// Its place among the queued ones, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<u64>,
     /// Since it was asked for.
     pub age_seconds: u64,
-    /// In which it ran; without what it waited for answers.
+    /// In which it ran; without what it waited.
     pub working_seconds: u64,
+    /// In which it waited for an answer of the user.
     pub waiting_seconds: u64,
     /// Requests to the model.
     pub steps: u64,
@@ -146,7 +158,7 @@ pub struct CheckTaskResponse {
     /// What it asks the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub question: Option<TaskQuestion>,
-    /// Without a sign of life for so long that it is called stalled.
+    /// Only where the task is called stalled: how long it has given no sign of life.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quiet_seconds: Option<u64>,
     /// Why it failed or was cancelled.
@@ -165,6 +177,7 @@ pub struct TaskQuestion {
     /// The command or the change, short.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// How long it has been asking.
     pub since_seconds: u64,
 }
 
@@ -174,14 +187,17 @@ pub struct TaskQuestion {
 pub struct SteerTaskRequest {
     pub session_id: String,
     pub task_id: String,
+    /// Not empty.
     pub message: String,
 }
 
+/// What has become of the message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SteerTaskResponse {
     pub task_id: String,
     pub receipt: Receipt,
+    /// That of the task.
     pub state: TaskState,
 }
 
@@ -203,10 +219,13 @@ pub enum Receipt {
 pub struct CollectTaskRequest {
     pub session_id: String,
     /// At least one.
+    #[schemars(length(min = 1))]
     pub task_ids: Vec<String>,
-    /// 0 to 3600; 300 where it is absent. At its end there is what the tasks said so far.
+    /// How long to wait at most; 0: not at all. Absent: 300. At its end there is what the tasks said so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(max = 3600))]
     pub timeout_seconds: Option<u64>,
+    /// When the wait is over; absent: `all`.
     #[serde(default)]
     pub wait: Wait,
 }
@@ -222,6 +241,7 @@ pub enum Wait {
     Any,
 }
 
+/// The reports, or what there is of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CollectTaskResponse {
@@ -236,6 +256,7 @@ pub struct CollectedTask {
     pub task_id: String,
     pub goal: String,
     pub state: TaskState,
+    /// Its place among the queued ones, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<u64>,
     /// Whole, where the state is final.
@@ -247,19 +268,22 @@ pub struct CollectedTask {
     /// Why it failed or was cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// In which it ran; without what it waited.
     pub working_seconds: u64,
+    /// In which it waited for an answer of the user.
     pub waiting_seconds: u64,
+    /// In and out together.
     pub tokens: u64,
     /// US dollars, where the price is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<f64>,
-    /// Paths.
+    /// Paths of the files that it wrote with its tools, as it named them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files_written: Vec<String>,
     /// What was wrong with the report by the task's `outputSchema`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub schema_errors: Vec<String>,
-    /// What it changed in a tree of its own, where it has one.
+    /// What it changed in a worktree of its own, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changes: Option<TaskChanges>,
 }
@@ -267,12 +291,15 @@ pub struct CollectedTask {
 /// Which tasks an operation is for: exactly one of the two fields is there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("oneOf" = [{ "required": ["taskIds"] }, { "required": ["all"] }]))]
 pub struct Targets {
-    /// These.
+    /// These tasks, at least one. Either this or `all`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
     pub task_ids: Option<Vec<String>>,
-    /// `true`: all tasks of the session for which the operation makes sense.
+    /// `true`: all tasks of the session for which the operation makes sense. Either this or `taskIds`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("const" = true))]
     pub all: Option<bool>,
 }
 
@@ -283,10 +310,12 @@ pub struct CancelTaskRequest {
     pub session_id: String,
     #[serde(flatten)]
     pub which: Targets,
+    /// Why; it stands in the task's `error`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
 
+/// What the cancel came to, one entry for each task that was meant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CancelTaskResponse {
@@ -305,15 +334,17 @@ pub struct CancelledTask {
     pub partial: Option<String>,
 }
 
+/// Lists the tasks of a session, not those of its tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ListTasksRequest {
     pub session_id: String,
-    /// Those in this state alone.
+    /// Those in this state alone. Absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<TaskState>,
 }
 
+/// The tasks of a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ListTasksResponse {
@@ -328,12 +359,14 @@ pub struct TaskSummary {
     pub task_id: String,
     pub goal: String,
     pub state: TaskState,
+    /// Its place among the queued ones, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<u64>,
     /// Since it was asked for.
     pub age_seconds: u64,
     /// In and out together.
     pub tokens: u64,
+    /// What it asks the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub question: Option<TaskQuestion>,
     /// What it said or did last, on one line; while it runs.
@@ -359,12 +392,15 @@ pub struct AnswerTaskRequest {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Choice {
+    /// This once.
     Allow,
     /// This and what is like it, in this session.
     Always,
+    /// Not this; the task goes on without it.
     Deny,
 }
 
+/// The question, or the state after its answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AnswerTaskResponse {
@@ -385,6 +421,7 @@ pub struct ResumeTaskRequest {
     pub which: Targets,
 }
 
+/// The tasks that go on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ResumeTaskResponse {
@@ -399,10 +436,12 @@ pub struct DiffTaskRequest {
     pub task_id: String,
 }
 
+/// A task's changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DiffTaskResponse {
     pub task_id: String,
+    /// Where it is not final, the changes are those so far.
     pub state: TaskState,
     pub changes: TaskChanges,
 }
@@ -421,8 +460,7 @@ pub struct TaskChanges {
     pub files: Vec<ChangedFile>,
     /// A unified diff, as git writes it.
     pub diff: String,
-    /// The diff is longer than what is here.
-    #[serde(default)]
+    /// Whether the whole diff is longer than what is here; the branch has everything.
     pub is_cut: bool,
 }
 
@@ -433,10 +471,10 @@ pub struct ChangedFile {
     /// Relative to the root of the repository, `/` between its parts.
     pub path: String,
     pub change: Change,
-    /// Lines; absent for a binary file.
+    /// Lines that are new; absent for a binary file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub added: Option<u64>,
-    /// Lines; absent for a binary file.
+    /// Lines that are gone; absent for a binary file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removed: Option<u64>,
 }
@@ -445,8 +483,11 @@ pub struct ChangedFile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Change {
+    /// It was not there before.
     Added,
+    /// It was there, with other content.
     Modified,
+    /// It is gone.
     Deleted,
 }
 
@@ -457,9 +498,11 @@ pub enum Change {
 pub struct MergeTaskRequest {
     pub session_id: String,
     /// At least one.
+    #[schemars(length(min = 1))]
     pub task_ids: Vec<String>,
 }
 
+/// What the merge changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MergeTaskResponse {
@@ -473,20 +516,15 @@ pub struct MergeTaskResponse {
 pub struct DiscardTaskRequest {
     pub session_id: String,
     /// At least one.
+    #[schemars(length(min = 1))]
     pub task_ids: Vec<String>,
 }
 
+/// The tasks whose changes are gone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DiscardTaskResponse {
     pub task_ids: Vec<String>,
-}
-
-/// Asks for [`TaskEventNotification`]s of one session. On the control socket alone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct SubscribeTaskRequest {
-    pub session_id: String,
 }
 
 /// How a task stands now: it replaces what was said of the same task before. First each task of the session is told,
@@ -496,4 +534,28 @@ pub struct SubscribeTaskRequest {
 pub struct TaskEventNotification {
     pub session_id: String,
     pub task: TaskSummary,
+}
+
+/// Asks for events of one session's tasks. On the control socket alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SubscribeTaskRequest {
+    pub session_id: String,
+}
+
+/// Names a subscription on its connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SubscriptionId(pub u64);
+
+/// Ends a subscription. On the control socket alone, and the only parameters that are a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UnsubscribeTaskRequest(pub [SubscriptionId; 1]);
+
+/// An event as the control socket brings it to a subscription.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SubscribedTaskEvent {
+    /// What the request to subscribe was answered with.
+    pub subscription: SubscriptionId,
+    pub result: TaskEventNotification,
 }
