@@ -4,7 +4,7 @@
 mod choose;
 mod connection;
 
-pub use choose::{ChooseError, Place, choose};
+pub use choose::{ChooseError, Wanted, choose};
 pub use connection::{Connection, Event, Events, Found, find};
 
 use talaria_protocol::ErrorData;

@@ -6,7 +6,7 @@ use super::Candidate;
 
 /// What the choice goes by.
 #[derive(Clone, Copy)]
-pub struct Place<'a> {
+pub struct Wanted<'a> {
     /// The id of a session, or the beginning of one.
     pub id: Option<&'a str>,
     /// The working folder, links resolved.
@@ -32,14 +32,14 @@ pub enum ChooseError {
 
 /// The session that is meant: that of the id, else of those whose root is the nearest one around the folder the
 /// one that was used last. One of another folder never is.
-pub fn choose(all: &[Candidate], place: Place<'_>) -> Result<Candidate, ChooseError> {
-    if let Some(id) = place.id {
+pub fn choose(all: &[Candidate], wanted: Wanted<'_>) -> Result<Candidate, ChooseError> {
+    if let Some(id) = wanted.id {
         return by_id(all, id);
     }
     if all.is_empty() {
         return Err(ChooseError::NoneOpen);
     }
-    let depths: Vec<Option<usize>> = all.iter().map(|one| depth(one, place)).collect();
+    let depths: Vec<Option<usize>> = all.iter().map(|one| depth(one, wanted)).collect();
     let Some(deepest) = depths.iter().copied().flatten().max() else {
         return Err(ChooseError::NoneHere);
     };
@@ -68,12 +68,12 @@ fn by_id(all: &[Candidate], id: &str) -> Result<Candidate, ChooseError> {
 }
 
 /// How many parts the longest root has that holds the folder.
-fn depth(one: &Candidate, place: Place<'_>) -> Option<usize> {
+fn depth(one: &Candidate, wanted: Wanted<'_>) -> Option<usize> {
     let session = &one.session;
     let roots = std::iter::once(&session.cwd).chain(&session.additional_directories);
     let holding = roots.filter_map(|root| {
-        let root = (place.resolve)(Path::new(root));
-        place.folder.starts_with(&root).then(|| root.components().count())
+        let root = (wanted.resolve)(Path::new(root));
+        wanted.folder.starts_with(&root).then(|| root.components().count())
     });
     holding.max()
 }
@@ -97,11 +97,11 @@ mod tests {
         // `/link` leads to `/work/a`.
         let resolve =
             |path: &Path| if path == "/link" { "/work/a".into() } else { path.to_owned() };
-        let place = Place { id, folder: Path::new(folder), resolve: &resolve };
+        let wanted = Wanted { id, folder: Path::new(folder), resolve: &resolve };
         let ids = |all: Vec<Candidate>| {
             all.into_iter().map(|one| one.session.session_id).collect::<Vec<_>>().join(" ")
         };
-        match choose(all, place) {
+        match choose(all, wanted) {
             Ok(one) => one.session.session_id,
             Err(ChooseError::NoneOpen) => "none open".to_owned(),
             Err(ChooseError::UnknownId) => "unknown".to_owned(),
