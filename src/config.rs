@@ -5,7 +5,7 @@ mod layers;
 mod schema;
 mod sections;
 
-pub use layers::{Environment, Folders, Proxies, Resolved, Warning, load};
+pub use layers::{Environment, Folders, Proxies, Resolved, Warning, load, own_temporary};
 pub use schema::{config_json_schema, config_markdown};
 pub use sections::{
     Busy, CancelWithTurn, Config, DelegationSection, Delivery, FollowUp, FollowUpMode, LogSection,

@@ -33,6 +33,10 @@ pub struct Environment {
     /// `OPENAI_API_KEY` and `ANTHROPIC_API_KEY`, used where nothing of ours is set.
     pub openai_api_key: Option<Secret>,
     pub anthropic_api_key: Option<Secret>,
+    /// `XDG_RUNTIME_DIR`: a folder of the user's that ends with the login.
+    pub runtime: Option<PathBuf>,
+    /// The servers that run this process as a tool, by process: see `tools::local::TOOL_OF`.
+    pub tool_of: Option<String>,
 }
 
 impl Environment {
@@ -48,6 +52,8 @@ impl Environment {
             log: text_variable("TALARIA_LOG"),
             openai_api_key: secret("OPENAI_API_KEY"),
             anthropic_api_key: secret("ANTHROPIC_API_KEY"),
+            runtime: variable("XDG_RUNTIME_DIR").map(PathBuf::from),
+            tool_of: text_variable("TALARIA_TOOL_OF"),
         }
     }
 }
@@ -97,16 +103,21 @@ fn text_variable(name: &str) -> Option<String> {
 pub struct Folders {
     pub config: PathBuf,
     pub state: PathBuf,
+    /// The sockets of running servers; it need not outlive a login.
+    pub run: PathBuf,
 }
 
 impl Folders {
-    /// Both in `TALARIA_HOME` if it is set; else where the system wants them.
+    /// All in `TALARIA_HOME` if it is set; else where the system wants them.
     pub fn of(environment: &Environment) -> Self {
         if let Some(home) = &environment.home {
             let home = expand_home(home);
             let home = std::path::absolute(&home).unwrap_or(home);
-            return Self { config: home.clone(), state: home };
+            return Self { run: home.join("run"), config: home.clone(), state: home };
         }
+        let run = environment.runtime.as_ref().filter(|folder| folder.is_absolute());
+        let run =
+            run.map_or_else(|| own_temporary(&std::env::temp_dir()), |run| run.join("talaria"));
         let names = AppStrategyArgs {
             top_level_domain: String::new(),
             author: "talaria".to_owned(),
@@ -116,9 +127,10 @@ impl Folders {
             Ok(strategy) => Self {
                 config: strategy.config_dir(),
                 state: strategy.state_dir().unwrap_or_else(|| strategy.data_dir()),
+                run,
             },
             // A user without a home: nothing is read or kept, and nothing lands in a shared folder.
-            Err(_) => Self { config: nowhere(), state: nowhere() },
+            Err(_) => Self { config: nowhere(), state: nowhere(), run },
         }
     }
 
@@ -131,6 +143,15 @@ impl Folders {
     pub fn project_file(project: &Path) -> PathBuf {
         project.join(PROJECT_FILE)
     }
+}
+
+/// This user's folder in one that all users share.
+pub fn own_temporary(shared: &Path) -> PathBuf {
+    #[cfg(unix)]
+    let name = format!("talaria-{}", rustix::process::geteuid().as_raw());
+    #[cfg(not(unix))]
+    let name = "talaria";
+    shared.join(name)
 }
 
 fn nowhere() -> PathBuf {

@@ -4,7 +4,8 @@ use super::*;
 
 fn logged(level: &str, log: impl FnOnce()) -> (String, Guard) {
     let folder = tempfile::tempdir().unwrap();
-    let folders = Folders { config: folder.path().into(), state: folder.path().into() };
+    let path = folder.path();
+    let folders = Folders { config: path.into(), state: path.into(), run: path.into() };
     let (subscriber, mut guard) =
         build(&folders, &LogSection { level: level.to_owned(), wire: false }, &[]);
     if let Some(subscriber) = subscriber {
@@ -59,7 +60,7 @@ fn a_folder_that_cannot_be_made_is_a_warning_and_no_log() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
-    let folders = Folders { config: file.clone(), state: file };
+    let folders = Folders { config: file.clone(), state: file.clone(), run: file };
     let (subscriber, guard) = build(&folders, &LogSection::default(), &[]);
     assert!(subscriber.is_none());
     assert!(guard.warnings()[0].contains("TALARIA_HOME"), "{:?}", guard.warnings());

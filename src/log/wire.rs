@@ -293,7 +293,8 @@ mod tests {
     #[test]
     fn lines_are_in_the_file_when_the_guard_is_gone() {
         let folder = tempfile::tempdir().unwrap();
-        let folders = Folders { config: folder.path().into(), state: folder.path().into() };
+        let path = folder.path();
+        let folders = Folders { config: path.into(), state: path.into(), run: path.into() };
         let (wire, guard) = WireTrace::open(&folders, &[]).unwrap();
         wire.line(Direction::FromEditor, r#"{"id":1}"#);
         wire.line(Direction::ToEditor, &"x".repeat(LINE_CAP + 1));
@@ -334,7 +335,8 @@ mod tests {
     #[test]
     fn a_large_file_is_put_aside_at_the_start() {
         let folder = tempfile::tempdir().unwrap();
-        let folders = Folders { config: folder.path().into(), state: folder.path().into() };
+        let path = folder.path();
+        let folders = Folders { config: path.into(), state: path.into(), run: path.into() };
         let logs = super::super::folder(&folders);
         fs::create_dir_all(&logs).unwrap();
         File::create(logs.join(FILE_NAME)).unwrap().set_len(ROTATE_AT + 1).unwrap();

@@ -34,6 +34,22 @@ pub fn own_variables() -> Vec<OsString> {
     names.filter(|name| name.to_string_lossy().starts_with("TALARIA_")).collect()
 }
 
+/// Names the server whose tool a process is, and its own: whatever such a process starts may not speak for the user
+/// at the server's socket, also when it is no descendant any more.
+pub const TOOL_OF: &str = "TALARIA_TOOL_OF";
+
+/// The value of [`TOOL_OF`] for what this process runs: process ids, the outermost server first.
+#[expect(clippy::disallowed_methods, reason = "handed on to what is run, and to nothing here")]
+pub(super) fn tool_of() -> OsString {
+    let own = std::process::id().to_string();
+    let mut value = std::env::var_os(TOOL_OF).filter(|value| !value.is_empty());
+    if let Some(value) = &mut value {
+        value.push(",");
+        value.push(&own);
+    }
+    value.unwrap_or_else(|| own.into())
+}
+
 impl Host for Local {
     fn read_text<'a>(&'a self, path: &'a Path) -> BoxFuture<'a, Result<String, HostError>> {
         let path = path.to_owned();

@@ -17,11 +17,15 @@ use talaria_protocol::{ErrorData, SESSION_LIST, TASK_SUBSCRIBE, TASK_UNSUBSCRIBE
 use tokio::time::timeout;
 
 use super::ClientError;
+use crate::config::Folders;
+#[cfg(unix)]
+use crate::control::place;
+use crate::fault::Fault;
+#[cfg(not(unix))]
+use crate::fault::Kind;
 
 /// How long one server may take to say which sessions it has.
 const LISTING: Duration = Duration::from_secs(1);
-/// A socket whose server begins is refused between its two steps, so a refusal counts when it lasts.
-const BEGINNING: Duration = Duration::from_millis(50);
 /// A call ends by the limit that its caller gives; the client's own is above all of them.
 const LONGEST: Duration = Duration::from_secs(2 * 3_600);
 /// The most bytes of an answer: reports and differences are in it whole.
@@ -42,14 +46,14 @@ pub struct Found {
     pub silent: usize,
 }
 
-/// Asks the servers behind these sockets for their sessions, side by side. The sockets of servers that died are
+/// Asks all servers with these folders for their sessions, side by side. The sockets of servers that died are
 /// removed.
-pub async fn find(sockets: Vec<PathBuf>) -> Found {
+pub async fn find(folders: &Folders) -> Result<Found, Fault> {
     let mut found = Found { servers: Vec::new(), refused: 0, silent: 0 };
     let ask = async |socket: PathBuf| {
         timeout(LISTING, ask(&socket)).await.unwrap_or(Err(ClientError::TimedOut))
     };
-    for answer in join_all(sockets.into_iter().map(ask)).await {
+    for answer in join_all(sockets(folders)?.into_iter().map(ask)).await {
         match answer {
             Ok(server) => found.servers.push(server),
             Err(ClientError::Gone) => {}
@@ -59,7 +63,19 @@ pub async fn find(sockets: Vec<PathBuf>) -> Found {
             ) => found.silent += 1,
         }
     }
-    found
+    Ok(found)
+}
+
+#[cfg(unix)]
+fn sockets(folders: &Folders) -> Result<Vec<PathBuf>, Fault> {
+    place::Place::of(folders)?.sockets()
+}
+
+/// A socket that says which process is at its other end is not there on this system.
+#[cfg(not(unix))]
+fn sockets(_: &Folders) -> Result<Vec<PathBuf>, Fault> {
+    Err(Fault::new(Kind::User, "tasks cannot be reached from the command line on this system yet")
+        .with_hint("Use the commands of the chat: `/tasks`, `/task GOAL`."))
 }
 
 async fn ask(socket: &Path) -> Result<(Connection, ListSessionsResponse), ClientError> {
@@ -177,36 +193,12 @@ fn failed(error: Error) -> ClientError {
 
 #[cfg(unix)]
 async fn connect(socket: &Path) -> Result<tokio::net::UnixStream, ClientError> {
-    use std::io::ErrorKind;
-
-    use tokio::net::UnixStream;
-
-    let mut stream = UnixStream::connect(socket).await;
-    let is_refused = |stream: &std::io::Result<UnixStream>| {
-        stream.as_ref().is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
-    };
-    if is_refused(&stream) {
-        tokio::time::sleep(BEGINNING).await;
-        stream = UnixStream::connect(socket).await;
-        if is_refused(&stream) {
-            remove(socket);
+    match place::reach(socket).await {
+        Ok(Some(stream)) => Ok(stream),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Err(ClientError::Refused)
         }
-    }
-    stream.map_err(|error| match error.kind() {
-        ErrorKind::PermissionDenied => ClientError::Refused,
-        _ => ClientError::Gone,
-    })
-}
-
-/// Takes away what a server that died left behind; only where it is a socket.
-#[cfg(unix)]
-fn remove(socket: &Path) {
-    use std::os::unix::fs::FileTypeExt as _;
-
-    let is_socket =
-        std::fs::symlink_metadata(socket).is_ok_and(|file| file.file_type().is_socket());
-    if is_socket {
-        std::fs::remove_file(socket).ok();
+        Ok(None) | Err(_) => Err(ClientError::Gone),
     }
 }
 

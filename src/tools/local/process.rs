@@ -11,7 +11,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::super::host::{Command, Ended, Finished, HostError, Omitted, Watch};
 use super::capture::Capture;
-use super::own_variables;
+use super::{TOOL_OF, own_variables, tool_of};
 
 /// How long a command that must end may take to end by itself.
 const GRACE: Duration = Duration::from_millis(500);
@@ -80,6 +80,7 @@ impl Running {
             for name in own_variables() {
                 shell.env_remove(name);
             }
+            shell.env(TOOL_OF, tool_of());
             Ok((shell.spawn()?, pipe::Pipe::open(reader)?))
         };
         let (child, pipe) =

@@ -1,0 +1,90 @@
+//! Reads the parameters of a method. What is wrong is told by the name of the field, never by its value: errors are
+//! logged, and a value may be a secret.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::CallError;
+use crate::tasks::{TaskError, TaskName};
+
+/// The most characters of a task's name that an error repeats.
+const NAME_CHARS: usize = 60;
+
+/// The parameters as the type that the method takes. Absent ones are an object without fields.
+pub(super) fn read<T: DeserializeOwned>(params: Value) -> Result<T, CallError> {
+    let params = match params {
+        Value::Object(fields) => fields,
+        Value::Null => Map::new(),
+        _ => return Err(CallError::invalid("The parameters are no object with named fields.")),
+    };
+    let read = |fields: Map<String, Value>| serde_json::from_value::<T>(Value::Object(fields));
+    read(params.clone()).map_err(|error| {
+        let try_without = &mut |fields| read(fields).err().map(|error| error.to_string());
+        CallError::invalid(what_is_wrong(&error.to_string(), &params, try_without))
+    })
+}
+
+/// Names the field that `error` is about: the one without which there is no error, or another one.
+fn what_is_wrong(
+    error: &str,
+    params: &Map<String, Value>,
+    try_without: &mut dyn FnMut(Map<String, Value>) -> Option<String>,
+) -> String {
+    // These say names of fields, which are ours.
+    if let Some(field) = error.strip_prefix("missing field ") {
+        return format!("The field {field} is missing.");
+    }
+    let mut required = None;
+    for name in params.keys() {
+        let mut others = params.clone();
+        others.remove(name);
+        match try_without(others) {
+            None => return field_is_wrong(name, error),
+            Some(other) if other == format!("missing field `{name}`") => required = Some(name),
+            Some(_) => {}
+        }
+    }
+    match required {
+        Some(name) => field_is_wrong(name, error),
+        None => format!("A field cannot be read: expected {}.", expected(error)),
+    }
+}
+
+fn field_is_wrong(name: &str, error: &str) -> String {
+    if let Some(field) = error.strip_prefix("missing field ") {
+        return format!("In the field `{name}`, {field} is missing.");
+    }
+    format!("The field `{name}` cannot be read: expected {}.", expected(error))
+}
+
+/// What would have been right, from serde's message, whose part before that quotes the value.
+fn expected(error: &str) -> &str {
+    match error.rsplit_once("expected ").map_or("another value", |(_, expected)| expected) {
+        "u32" | "u64" => "a whole number",
+        "a boolean" => "`true` or `false`",
+        "a sequence" => "a list",
+        other if other.starts_with("struct ") => "an object",
+        other => other,
+    }
+}
+
+/// A task as a caller names it.
+pub(super) fn task(text: &str) -> Result<TaskName, CallError> {
+    text.parse()
+        .map_err(|()| TaskError::Unknown { name: text.chars().take(NAME_CHARS).collect() }.into())
+}
+
+/// At least one task, each once.
+pub(super) fn tasks(texts: &[String]) -> Result<Vec<TaskName>, CallError> {
+    let mut names = Vec::new();
+    for text in texts {
+        let name = task(text)?;
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    if names.is_empty() {
+        return Err(CallError::invalid("The field `taskIds` is empty; name at least one task."));
+    }
+    Ok(names)
+}
