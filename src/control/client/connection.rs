@@ -122,11 +122,6 @@ impl Connection {
             Err(_) => Err(ClientError::TimedOut),
         }
     }
-
-    /// Whether the server is there.
-    pub fn is_open(&self) -> bool {
-        self.client.is_connected()
-    }
 }
 
 /// How the tasks of a session stand, each time one changes.
