@@ -5,10 +5,18 @@
 pub mod client;
 mod convert;
 mod error;
+mod events;
+pub mod extension;
 mod methods;
 mod params;
 #[cfg(unix)]
+mod peer;
+#[cfg(unix)]
 pub mod place;
+#[cfg(unix)]
+pub mod socket;
+#[cfg(unix)]
+mod stream;
 pub mod table;
 
 pub use error::CallError;

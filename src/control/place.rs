@@ -124,9 +124,10 @@ impl Place {
         Ok(Bound { listener, path })
     }
 
-    /// Removes what servers left behind that were killed.
-    pub(super) async fn sweep(&self) {
-        for socket in self.sockets().unwrap_or_default() {
+    /// Removes what servers left behind that were killed, beside this one's own.
+    pub(super) async fn sweep(&self, own: &Path) {
+        let others = self.sockets().unwrap_or_default();
+        for socket in others.into_iter().filter(|socket| socket != own) {
             if let Ok(Err(error)) = tokio::time::timeout(PATIENCE, reach(&socket)).await {
                 tracing::debug!(%error, socket = %socket.display(), "a socket cannot be looked at");
             }

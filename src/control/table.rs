@@ -10,7 +10,7 @@ use jsonrpsee_types::{ErrorObject, ErrorObjectOwned, Params};
 use serde_json::{Value, json};
 use talaria_protocol::REQUESTS;
 
-use super::CallError;
+use super::{CallError, events};
 use super::methods::{Doors, METHODS, Method};
 use crate::session::directory::Directory;
 
@@ -25,7 +25,7 @@ pub struct About {
 /// Cheap to clone.
 #[derive(Clone)]
 pub struct Table {
-    methods: Methods,
+    pub(super) methods: Methods,
 }
 
 impl Table {
@@ -38,6 +38,9 @@ impl Table {
             if let Err(error) = module.register_async_method(name, serve) {
                 tracing::error!(%error, "two methods have one name");
             }
+        }
+        if let Err(error) = events::register(&mut module) {
+            tracing::error!(%error, "two methods have one name");
         }
         Self { methods: module.into() }
     }
@@ -84,17 +87,15 @@ async fn serve(
     params: Params<'static>,
     doors: Arc<Doors>,
 ) -> Result<Value, ErrorObjectOwned> {
-    let params = match params.as_str() {
-        None => Ok(Value::Null),
-        // The request was read before: this is JSON.
-        Some(text) => serde_json::from_str(text),
-    };
-    let served = async move {
-        let params = params.map_err(|_| CallError::invalid("The parameters are no JSON."))?;
-        method(doors, params).await
-    };
+    let served = async move { method(doors, json_of(&params)?).await };
     let result = AssertUnwindSafe(served).catch_unwind().await;
     result.unwrap_or_else(|_| Err(CallError::defect())).map_err(ErrorObjectOwned::from)
+}
+
+/// Parameters as JSON; nothing where there are none.
+pub(super) fn json_of(params: &Params<'_>) -> Result<Value, CallError> {
+    let json = params.as_str().map_or(Ok(Value::Null), serde_json::from_str);
+    json.map_err(|_| CallError::invalid("The parameters are no JSON."))
 }
 
 impl From<CallError> for ErrorObjectOwned {

@@ -1,0 +1,195 @@
+//! Who is at the other end of a connection, and whether it may speak for the user: not another user, and nothing that a
+//! task's terminal runs. It is no sandbox: a program that hides where it comes from is the user's own, and could do
+//! the user's work without asking.
+
+use std::fmt;
+use std::io;
+
+use tokio::net::UnixStream;
+
+#[cfg(target_os = "linux")]
+use crate::tools::local::TOOL_OF;
+
+/// The most ancestors that are looked at; there is no such chain but in a race.
+const MOST_ANCESTORS: usize = 1_000;
+/// How often a chain is followed that changes meanwhile.
+const TRIES: usize = 3;
+
+/// Why a connection is not served. It prints as the sentence that the peer gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Refusal {
+    OtherUser { user: u32 },
+    /// Started by a tool of this server.
+    Tool { process: u32 },
+    /// It cannot be told where it comes from.
+    Unclear { process: Option<u32>, why: String },
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherUser { .. } => f.write_str("This server belongs to another user."),
+            Self::Tool { .. } => f.write_str(
+                "What a tool of this server runs may not use its tasks: only the user may. Use the tools for tasks.",
+            ),
+            Self::Unclear { .. } => {
+                f.write_str("This server cannot tell which program asks, so it does not answer.")
+            }
+        }
+    }
+}
+
+/// Whether the peer may be served.
+pub(super) async fn judge(stream: &UnixStream) -> Result<(), Refusal> {
+    let unclear = |process, why: String| Refusal::Unclear { process, why };
+    let peer = stream.peer_cred().map_err(|error| unclear(None, error.to_string()))?;
+    if peer.uid() != rustix::process::geteuid().as_raw() {
+        return Err(Refusal::OtherUser { user: peer.uid() });
+    }
+    // A process that this one cannot see has the number 0.
+    let process = peer.pid().and_then(|process| u32::try_from(process).ok());
+    let Some(process) = process.filter(|process| *process != 0) else {
+        return Err(unclear(None, "it is no process that can be seen here".to_owned()));
+    };
+    let judged = tokio::task::spawn_blocking(move || origin(process, std::process::id())).await;
+    match judged.unwrap_or_else(|error| Err(error.to_string())) {
+        Ok(Origin::Own) => Err(Refusal::Tool { process }),
+        Ok(Origin::Other) => Ok(()),
+        Err(why) => Err(unclear(Some(process), why)),
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// A tool of the server started it.
+    Own,
+    Other,
+}
+
+/// Where `process` comes from, seen from `server`. Processes that end meanwhile make it look again.
+fn origin(process: u32, server: u32) -> Result<Origin, String> {
+    if process == server {
+        return Ok(Origin::Other);
+    }
+    let mut why = String::new();
+    for _ in 0..TRIES {
+        let followed = system::Processes::read().and_then(|all| follow(process, server, &all));
+        match followed {
+            Ok(origin) => return Ok(origin),
+            Err(error) => why = error.to_string(),
+        }
+    }
+    Err(why)
+}
+
+fn follow(process: u32, server: u32, all: &system::Processes) -> io::Result<Origin> {
+    if all.is_marked(process, server)? {
+        return Ok(Origin::Own);
+    }
+    let mut next = all.parent(process)?;
+    for _ in 0..MOST_ANCESTORS {
+        if next == server {
+            return Ok(Origin::Own);
+        }
+        if next <= 1 {
+            return Ok(Origin::Other);
+        }
+        // What other users run cannot be read, and is no tool.
+        if all.is_marked(next, server).unwrap_or(false) {
+            return Ok(Origin::Own);
+        }
+        next = all.parent(next)?;
+    }
+    Err(io::Error::other("its ancestors have no end"))
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    //! Processes, as the kernel shows them under `/proc`.
+
+    use std::fs;
+    use std::io;
+
+    use super::{TOOL_OF, names_server, parent_in_stat};
+
+    pub(super) struct Processes;
+
+    impl Processes {
+        #[expect(clippy::unnecessary_wraps, reason = "elsewhere it is a program that may fail")]
+        pub(super) fn read() -> io::Result<Self> {
+            Ok(Self)
+        }
+
+        #[expect(clippy::unused_self, reason = "elsewhere all are read at once")]
+        pub(super) fn parent(&self, process: u32) -> io::Result<u32> {
+            // A name need not be UTF-8.
+            let stat = fs::read(format!("/proc/{process}/stat"))?;
+            parent_in_stat(&String::from_utf8_lossy(&stat))
+                .ok_or_else(|| io::Error::other("its state cannot be read"))
+        }
+
+        /// Whether a tool of this server left it behind.
+        #[expect(clippy::unused_self, reason = "elsewhere all are read at once")]
+        pub(super) fn is_marked(&self, process: u32, server: u32) -> io::Result<bool> {
+            let variables = fs::read(format!("/proc/{process}/environ"))?;
+            let mut variables = variables.split(|byte| *byte == 0);
+            Ok(variables.any(|variable| {
+                let value = variable.strip_prefix(TOOL_OF.as_bytes());
+                let value = value.and_then(|value| value.strip_prefix(b"="));
+                value.is_some_and(|value| names_server(&String::from_utf8_lossy(value), server))
+            }))
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod system {
+    //! Processes, as `ps` lists them. Their variables are not to be had.
+
+    use std::collections::HashMap;
+    use std::io;
+    use std::process::{Command, Stdio};
+
+    pub(super) struct Processes(HashMap<u32, u32>);
+
+    impl Processes {
+        #[expect(clippy::disallowed_methods, reason = "a program of the system that only lists")]
+        pub(super) fn read() -> io::Result<Self> {
+            let mut ps = Command::new("ps");
+            ps.args(["-A", "-o", "pid=,ppid="]).stdin(Stdio::null()).stderr(Stdio::null());
+            let listed = ps.output()?;
+            let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+            let pair = |line: &str| {
+                let (process, parent) = line.trim().split_once(char::is_whitespace)?;
+                Some((process.parse().ok()?, parent.trim().parse().ok()?))
+            };
+            Ok(Self(listed.lines().filter_map(pair).collect()))
+        }
+
+        pub(super) fn parent(&self, process: u32) -> io::Result<u32> {
+            let parent = self.0.get(&process).copied();
+            parent.ok_or_else(|| io::Error::other("it is not among the processes that run"))
+        }
+
+        #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "only Linux tells")]
+        pub(super) fn is_marked(&self, _process: u32, _server: u32) -> io::Result<bool> {
+            Ok(false)
+        }
+    }
+}
+
+/// The parent in `/proc/<process>/stat`: `12 (a name (with) all) S 7 …`.
+#[cfg(target_os = "linux")]
+fn parent_in_stat(stat: &str) -> Option<u32> {
+    let (_, behind) = stat.rsplit_once(')')?;
+    behind.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// Whether the mark of a tool names this server.
+#[cfg(target_os = "linux")]
+fn names_server(mark: &str, server: u32) -> bool {
+    mark.split(',').any(|process| process.parse() == Ok(server))
+}
+
+#[cfg(test)]
+mod tests;
