@@ -158,6 +158,41 @@ def again(screen):
     return "the next prompt is answered"
 
 
+def from_a_shell(screen):
+    """Another program starts a task in the session while its chat runs, says something to it, and watches it."""
+
+    def task(*arguments):
+        command = [os.environ["TALARIA"], "task", *arguments]
+        done = subprocess.run(
+            command, cwd=screen.work, env=screen.environment, capture_output=True, text=True, timeout=PATIENCE
+        )
+        check(done.returncode == 0, f"talaria task {arguments[0]}: exit {done.returncode}, {done.stderr}")
+        return done.stdout
+
+    screen.prompt("think about lunch")
+    time.sleep(QUIET)
+    begin = time.monotonic()
+    started = json.loads(task("spawn", "--json", "apples of plums"))["tasks"][0]
+    answered = time.monotonic() - begin
+    name = started["taskId"]
+    screen.until(lambda: screen.line(f"`{name}` ·"), "a card")
+    check("I have thought about lunch." not in screen.text(), "the chat did not run any more")
+    receipt = task("steer", name, "and pears").strip()
+    screen.let("lunch")
+    screen.see("I have thought about lunch.")
+    screen.let("plums")
+    report = task("collect", name)
+    check("And three pears." in report, report)
+    screen.until(lambda: "✔" in screen.line(f"`{name}` ·"), "the card's tick")
+    screen.prompt("chat")
+    given = f'<task_report id="{name}" state="completed">'
+    screen.until(lambda: given in screen.text(), "the report in the conversation")
+    return (
+        f"spawned in {answered * 1000:.0f} ms, process included, while a prompt was open: `{screen.line(f'`{name}` ·')}`; "
+        f"steered (\"{receipt}\"), collected, and the report went with the next prompt"
+    )
+
+
 def end(screen):
     screen.keys("C-q")
     return none_left(screen.folder)
@@ -173,6 +208,7 @@ def play(folder):
             rows.row("card and follow-up turn", late_report, screen)
             rows.row("permission out of turn", late_question, screen)
             rows.row("the next prompt", again, screen)
+            rows.row("a task from a shell", from_a_shell, screen)
         rows.row("Ctrl+Q", end, screen)
     finally:
         subprocess.run(["tmux", "kill-server"], env=screen.environment, capture_output=True, timeout=PATIENCE)
