@@ -66,5 +66,7 @@ pub(super) async fn write(home: &Path, about: &About) -> Result<(), WorktreeErro
 }
 
 fn unusable(error: &dyn std::fmt::Display) -> WorktreeError {
-    WorktreeError::Failed(format!("what is written down of the task's tree cannot be used: {error}"))
+    WorktreeError::Failed(format!(
+        "what is written down of the task's tree cannot be used: {error}"
+    ))
 }
