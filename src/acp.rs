@@ -1,13 +1,16 @@
 //! The Agent Client Protocol on one side, session handles on the other. It translates and decides
 //! nothing: `transport` guards the pipe, `handler` and `dispatch` find the method, `setup` and `stored` serve those
 //! of sessions that last, `inbound` and `project` convert, `open` and `replay` bring a session to life, `flow` brings
-//! its words to the client in order, `children` those of sessions that do tasks, `client` is the editor's files and terminals.
+//! its words to the client in order, `children` those of sessions that do tasks, `extension` serves what is
+//! not the protocol's own, `events` tells how tasks stand, `client` is the editor's files and terminals.
 
 pub mod lines;
 
 mod children;
 mod client;
 mod dispatch;
+mod events;
+mod extension;
 mod flow;
 mod frames;
 mod handler;
@@ -34,6 +37,7 @@ use crate::clock::Clock;
 use crate::config::{Environment, Folders};
 use crate::event::Event;
 use crate::log::WireTrace;
+use crate::session::directory::Directory;
 use crate::store::Store;
 use crate::tasks::engine::TaskEngine;
 use crate::tools::Toolboxes;
@@ -57,6 +61,8 @@ pub struct Services {
     pub store: Store,
     pub tasks: TaskServices,
     pub toolboxes: Toolboxes,
+    /// The sessions that are open, for those who are not the client.
+    pub directory: Directory,
     pub version: &'static str,
 }
 

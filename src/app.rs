@@ -13,6 +13,7 @@ use crate::acp::{self, Services, TaskServices};
 use crate::clock::Clock;
 use crate::config::{self, Environment, Folders, Resolved};
 use crate::log;
+use crate::session::directory::Directory;
 use crate::store::{self, Store, StoreGuard};
 use crate::tasks::engine::{MemoryEngine, SqliteEngine, TaskEngine};
 use crate::tools::Toolboxes;
@@ -56,6 +57,7 @@ impl App {
             folders: self.folders,
             tasks: task_services(&store, &self.resolved),
             toolboxes: Toolboxes::default(),
+            directory: Directory::default(),
             store,
             version: VERSION,
         };

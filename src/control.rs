@@ -5,6 +5,7 @@
 mod convert;
 mod error;
 mod events;
+pub mod extension;
 mod methods;
 mod params;
 #[cfg(unix)]

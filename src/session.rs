@@ -79,6 +79,11 @@ pub enum Outgoing {
         reply: Reply<Result<String, Fault>>,
         answer: Result<String, Fault>,
     },
+    /// What became of steering, or why it was not taken.
+    Steered {
+        reply: Reply<Result<Steering, Fault>>,
+        answer: Result<Steering, Fault>,
+    },
     /// These prompts are in the request that is sent now. Said by a child alone.
     Delivered(Vec<PromptId>),
     /// A reply of the model is whole. Said by a child alone.
@@ -107,6 +112,26 @@ pub trait Outlet: Send + Sync + 'static {
 
     /// Says something, without waiting; false when nobody listens any more.
     fn say(&mut self, outgoing: Outgoing) -> bool;
+}
+
+/// What steering does where no turn runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Idle {
+    /// A turn begins on it.
+    Begin,
+    /// It is not taken.
+    Refuse,
+}
+
+/// What became of steering.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Steering {
+    /// The running turn has it, or a command was carried out beside it.
+    Injected,
+    /// Nothing ran: it was taken as a prompt.
+    Began,
+    /// Nothing ran: it was not taken.
+    NothingRuns,
 }
 
 /// A change of a setting, by a client.

@@ -1,15 +1,19 @@
 //! The method table. Nothing here waits: a request is answered at once, or handed to a session or a
 //! task that answers later. Notifications take effect in the order of arrival.
 
+use std::sync::{Arc, OnceLock};
+
 use agent_client_protocol::schema::ProtocolVersion;
 use agent_client_protocol::v1::schema as acp;
 use agent_client_protocol::{Client, ConnectionTo, Error};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Services;
+use super::extension::MOST_WAITS;
 use super::handler::{Answering, Table};
 use super::inbound::{
     self, Features, error_of, error_of_child, invalid, not_initialized, parse, unknown_method,
@@ -20,6 +24,7 @@ use super::project::v1;
 use super::sessions::{OpeningFailure, Sessions};
 use super::transport::Wire;
 use crate::config;
+use crate::control::{self, extension};
 use crate::event::Settings;
 use crate::fault::{Fault, Kind};
 use crate::ids::SessionId;
@@ -43,6 +48,14 @@ pub(super) struct Server {
     pub(super) features: Option<Features>,
     pub(super) viewer: Viewer,
     pub(super) sessions: Sessions,
+    /// The methods about tasks, as others call them, too.
+    pub(super) table: control::Table,
+    /// What may wait for tasks at once.
+    pub(super) waits: Arc<Semaphore>,
+    /// What the client calls itself, once it has said so.
+    client: Arc<OnceLock<String>>,
+    /// Others may call the table, too.
+    is_reachable: bool,
     signed_out: bool,
     http: Option<HttpClient>,
 }
@@ -54,7 +67,12 @@ impl Server {
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
+        let client = Arc::default();
+        let about = control::About { version: services.version, client: Arc::clone(&client) };
         Self {
+            table: control::Table::new(services.directory.clone(), about),
+            waits: Arc::new(Semaphore::new(MOST_WAITS)),
+            client,
             services,
             wire,
             tasks,
@@ -62,6 +80,7 @@ impl Server {
             features: None,
             viewer: Viewer::default(),
             sessions: Sessions::default(),
+            is_reachable: false,
             signed_out: false,
             http: None,
         }
@@ -71,6 +90,7 @@ impl Server {
         self.features = Some(inbound::features(&request.client_capabilities));
         self.viewer = profiles::viewer(request);
         if let Some(client) = &request.client_info {
+            self.client.get_or_init(|| client.name.clone());
             tracing::info!(client = client.name, version = client.version, "a client connected");
         }
         let is_stored = self.services.store.is_on();
@@ -89,7 +109,8 @@ impl Server {
             .load_session(is_stored)
             .prompt_capabilities(acp::PromptCapabilities::new().image(true).embedded_context(true))
             .session_capabilities(sessions)
-            .auth(acp::AgentAuthCapabilities::new().logout(acp::LogoutCapabilities::new()));
+            .auth(acp::AgentAuthCapabilities::new().logout(acp::LogoutCapabilities::new()))
+            .meta(extension::capabilities(&self.table));
         let method =
             acp::AuthMethodAgent::new(AUTH_METHOD, "Key from the environment or config.yaml")
                 .description(format!(
@@ -103,6 +124,7 @@ impl Server {
                 acp::Implementation::new("talaria", self.services.version)
                     .title("Talaria".to_owned()),
             )
+            .meta(steering())
     }
 
     fn authenticate(
@@ -130,6 +152,20 @@ impl Server {
         self.http.get_or_insert_with(HttpClient::start).clone()
     }
 
+    /// Lets other programs of the user find the sessions, from the first one on: the start does not wait for it.
+    pub(super) fn be_reachable(&mut self) {
+        if std::mem::replace(&mut self.is_reachable, true) {
+            return;
+        }
+        #[cfg(unix)]
+        control::socket::start(
+            self.table.clone(),
+            &self.services.folders,
+            &self.tasks,
+            self.stop.clone(),
+        );
+    }
+
     /// Talaria stores no credentials: it forgets that it may use those of the environment and the
     /// configuration until the next `authenticate`, and stops what uses them.
     fn logout(&mut self, _request: &acp::LogoutRequest) -> acp::LogoutResponse {
@@ -147,11 +183,14 @@ impl Server {
         Ok(())
     }
 
-    fn session(&self, id: &acp::SessionId) -> Result<(SessionHandle, OpeningFailure), Error> {
+    pub(super) fn session(
+        &self,
+        id: &acp::SessionId,
+    ) -> Result<(SessionHandle, OpeningFailure), Error> {
         self.sessions.get(&id.0).ok_or_else(|| self.unknown(id))
     }
 
-    fn unknown(&self, id: &acp::SessionId) -> Error {
+    pub(super) fn unknown(&self, id: &acp::SessionId) -> Error {
         let child = SessionId::new(id.0.clone());
         if self.sessions.has_child(&child) {
             return error_of_child(&child);
@@ -163,13 +202,14 @@ impl Server {
         let checked = parse::<acp::PromptRequest>("session/prompt", params).and_then(|request| {
             let session = self.session(&request.session_id)?;
             self.signed_in()?;
-            let reach = self.sessions.reach(&request.session_id.0);
-            Ok((session, reach, inbound::content(request.prompt)?))
+            let content = inbound::content(request.prompt)?;
+            Ok((session, request.session_id, content))
         });
-        let ((session, failure), reach, content) = match checked {
+        let ((session, failure), id, content) = match checked {
             Ok(checked) => checked,
             Err(error) => return answering.error(error),
         };
+        let reach = self.sessions.reach(&id.0);
         let cancellation = answering.cancellation();
         let answered = CancellationToken::new();
         let done = answered.clone().drop_guard();
@@ -177,6 +217,7 @@ impl Server {
             reply: Box::new(move |answer| reply_prompt(answering, &failure, answer)),
             open: Box::new((done, self.wire.open_prompt(), reach.open_prompt())),
         };
+        self.used(&id);
         let id = session.prompt(content, waiter);
         self.tasks.spawn(async move {
             tokio::select! {
@@ -184,6 +225,12 @@ impl Server {
                 () = cancellation.cancelled() => session.cancel_prompt(id).await,
             }
         });
+    }
+
+    /// The user turned to this session.
+    pub(super) fn used(&self, id: &acp::SessionId) {
+        let now = self.services.tasks.clock.now();
+        self.services.directory.used(&SessionId::new(id.0.clone()), now);
     }
 
     fn close(&mut self, params: Value, answering: Answering) {
@@ -283,6 +330,8 @@ impl Table for Server {
             "session/list" if is_stored => self.list(params, answering),
             "session/delete" if is_stored => self.delete(params, answering),
             "session/set_title" if is_stored => self.set_title(params, answering),
+            "_session/steering" => self.steer(method, params, answering),
+            _ if extension::is_of_extension(method) => self.call_table(method, params, answering),
             _ => answering.error(unknown_method(method)),
         }
     }
@@ -302,6 +351,11 @@ impl Table for Server {
             tracing::debug!(method, "a notification is not known");
         }
     }
+}
+
+/// Says that `_session/steering` is served, as other agents say it.
+fn steering() -> acp::Meta {
+    acp::Meta::from_iter([("steering".to_owned(), json!({ "supported": true }))])
 }
 
 fn setting(request: &acp::SetSessionConfigOptionRequest) -> Result<Setting, Error> {

@@ -9,11 +9,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use super::children::KnownChildren;
+use super::events::Events;
 use super::project::v1;
 use super::transport::Wire;
 use crate::event::{CallUpdate, Event, FollowUpMark, OfChild, Question, Subagent};
 use crate::ids::{CallId, SessionId};
 use crate::permission::Answer;
+use crate::session::directory::Listed;
 use crate::session::{Outgoing, Outlet, SessionHandle};
 
 /// The updates of one session.
@@ -69,6 +71,10 @@ pub(super) struct Flow {
     pub(super) tasks: TaskTracker,
     pub(super) questions: Questions,
     pub(super) follow_up: FollowUp,
+    /// Where the client wants them.
+    pub(super) events: Option<Events>,
+    /// So that others find the session as long as it speaks.
+    pub(super) _listed: Listed,
     /// Dropped when the session has ended, behind its last word.
     pub(super) _over: DropGuard,
 }
@@ -107,6 +113,7 @@ impl Outlet for Flow {
             Outgoing::Answered { reply, answer } => reply(answer),
             Outgoing::Set { reply, answer } => reply(answer),
             Outgoing::Titled { reply, answer } => reply(answer),
+            Outgoing::Steered { reply, answer } => reply(answer),
             // No client has a session that says them.
             Outgoing::Delivered(_) | Outgoing::Replied { .. } => {}
             Outgoing::Ask(question) => {
@@ -120,6 +127,9 @@ impl Outlet for Flow {
                 }
             }
             Outgoing::Closed(reply) => {
+                if let Some(events) = &self.events {
+                    events.end();
+                }
                 for asked in self.questions.0.values() {
                     asked.withdraw();
                 }

@@ -5,6 +5,7 @@ use agent_client_protocol::{Error, ErrorCode};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::control::extension;
 use crate::fault::{Fault, Kind};
 use crate::ids::SessionId;
 use crate::store::StoreError;
@@ -100,6 +101,8 @@ pub(super) struct Features {
     pub(super) read: bool,
     pub(super) write: bool,
     pub(super) terminal: bool,
+    /// It wants to hear how tasks stand.
+    pub(super) events: bool,
 }
 
 pub(super) fn features(capabilities: &acp::ClientCapabilities) -> Features {
@@ -107,6 +110,7 @@ pub(super) fn features(capabilities: &acp::ClientCapabilities) -> Features {
         read: capabilities.fs.read_text_file,
         write: capabilities.fs.write_text_file,
         terminal: capabilities.terminal,
+        events: extension::wants_events(capabilities.meta.as_ref()),
     }
 }
 

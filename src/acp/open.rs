@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::children;
 use super::client::EditorHost;
+use super::events::Events;
 use super::flow::{Flow, FollowUp, Questions, Updates};
 use super::handler::Answering;
 use super::inbound::{
@@ -32,6 +33,7 @@ use crate::ids::SessionId;
 use crate::model::catalog::{self, Choice};
 use crate::model::provider::HttpClient;
 use crate::redact::Mask;
+use crate::session::directory::{Listed, OpenSession};
 use crate::session::restore::Restored;
 use crate::session::{self, Inbox, Opening, Parent, SessionHandle, reading};
 use crate::store::{self, Durability, Journal, Opened, Record};
@@ -114,15 +116,20 @@ pub(super) async fn open(to_open: ToOpen, place: Place, answering: Answering) {
         tasks::start(inbox, setup, &place.tasks, place.stop.child_token());
         to_open.turnstile.tasks.keep(handle);
     }
+    let listed = list(&to_open, &place);
     let updates = updates(&to_open, &place);
     updates.open(|| answer(&to_open, &opening.settings, &notes, answering));
     let session = to_open.session.clone();
+    let tasks = to_open.turnstile.tasks.get().filter(|_| place.features.events);
+    let events = tasks.map(|tasks| Events::start(tasks, updates.clone(), &place.tasks));
     let flow = Flow {
         updates,
         session: to_open.session,
         tasks: place.tasks.clone(),
         questions: Questions::default(),
         follow_up: FollowUp::default(),
+        events,
+        _listed: listed,
         _over: to_open.turnstile.over,
     };
     session::start(opening, to_open.inbox, flow, &place.tasks, place.stop.child_token());
@@ -130,6 +137,18 @@ pub(super) async fn open(to_open: ToOpen, place: Place, answering: Answering) {
         tracing::warn!("a session ended while it was opened");
     }
     drop(to_open.turnstile.settled);
+}
+
+/// Lists the session among those that are open: from its answer on others may use it.
+fn list(to_open: &ToOpen, place: &Place) -> Listed {
+    place.services.directory.list(OpenSession {
+        id: to_open.id.clone(),
+        cwd: to_open.cwd.clone(),
+        additional: to_open.additional.clone(),
+        tasks: to_open.turnstile.tasks.get(),
+        settings: to_open.turnstile.tasks.settings(),
+        used: place.services.tasks.clock.now(),
+    })
 }
 
 /// Answers an opening that failed and what was asked for behind it. A session whose place it was to take

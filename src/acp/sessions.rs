@@ -54,9 +54,13 @@ impl OpeningFailure {
         self.0.get_or_init(|| error.clone());
     }
 
+    fn get(&self) -> Option<Error> {
+        self.0.get().cloned()
+    }
+
     /// The error to answer with where the session itself says `fault`.
     pub(super) fn or(&self, fault: &Fault) -> Error {
-        self.0.get().cloned().unwrap_or_else(|| error_of(fault))
+        self.get().unwrap_or_else(|| error_of(fault))
     }
 }
 
@@ -110,6 +114,20 @@ impl Before {
         for ending in &self.0 {
             ending.cancelled().await;
         }
+    }
+}
+
+/// A session that may still be being opened.
+pub(super) struct OnItsWay {
+    settled: CancellationToken,
+    failure: OpeningFailure,
+}
+
+impl OnItsWay {
+    /// Waits until it is open; the error where it could not be opened.
+    pub(super) async fn opened(self) -> Result<(), Error> {
+        self.settled.cancelled().await;
+        self.failure.get().map_or(Ok(()), Err)
     }
 }
 
@@ -227,6 +245,12 @@ impl Sessions {
     pub(super) fn get(&self, id: &str) -> Option<(SessionHandle, OpeningFailure)> {
         let open = self.0.get(id)?.open.iter().rfind(|open| open.is_open())?;
         Some((open.session.clone(), open.failure.clone()))
+    }
+
+    /// The same, for who has to wait until it is there.
+    pub(super) fn on_its_way(&self, id: &str) -> Option<OnItsWay> {
+        let open = self.0.get(id)?.open.iter().rfind(|open| open.is_open())?;
+        Some(OnItsWay { settled: open.settled.clone(), failure: open.failure.clone() })
     }
 
     /// Where it is noted that prompts of this session are open.

@@ -73,6 +73,7 @@ impl Server {
             stop: self.stop.clone(),
         };
         self.tasks.spawn(open::open(to_open, place, answering));
+        self.be_reachable();
     }
 }
 

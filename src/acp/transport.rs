@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::frames::{self, Read as LineRead};
 use super::lines::{Line, Lines, MAX_LINE};
+use crate::control::extension;
 use crate::log::{Direction, WireTrace};
 
 /// Lines that were read and wait to be handled; above that the pipe itself pushes back.
@@ -333,7 +334,7 @@ impl Outgoing {
 fn kind_of(message: &RawJsonRpcMessage) -> Sent {
     match message {
         RawJsonRpcMessage::Notification(notification)
-            if &*notification.method == "session/update" =>
+            if ["session/update", extension::EVENT].contains(&&*notification.method) =>
         {
             Sent::Update
         }

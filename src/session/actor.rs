@@ -20,7 +20,7 @@ use super::outbox::Outbox;
 use super::patience::Patience;
 use super::state::{Effect, Initial, Input, SessionState};
 use super::written::Written;
-use super::{Outgoing, Outlet, PromptWaiter, Reply, Setting};
+use super::{Outgoing, Outlet, PromptWaiter, Reply, Setting, Steering};
 use crate::clock;
 use crate::config::Busy;
 use crate::event::Settings;
@@ -104,6 +104,7 @@ pub fn start(
         waiters: HashMap::new(),
         set_reply: None,
         title_reply: None,
+        steering_reply: None,
         close_replies: Vec::new(),
         settle_at: None,
         follow_up_at: None,
@@ -136,6 +137,7 @@ struct Actor<O> {
     waiters: HashMap<PromptId, PromptWaiter>,
     set_reply: Option<Reply<Result<Settings, Fault>>>,
     title_reply: Option<Reply<Result<String, Fault>>>,
+    steering_reply: Option<Reply<Result<Steering, Fault>>>,
     close_replies: Vec<Reply<()>>,
     settle_at: Option<tokio::time::Instant>,
     follow_up_at: Option<tokio::time::Instant>,
@@ -319,6 +321,10 @@ impl<O: Outlet> Actor<O> {
             Message::Prompt { id, content, waiter } => {
                 self.waiters.insert(id, waiter);
                 self.feed(Input::Prompt { id, content });
+            }
+            Message::Steer { id, content, idle, reply } => {
+                self.steering_reply = Some(reply);
+                self.feed(Input::Steering { id, content, idle });
             }
             Message::CancelPrompt(id) => self.feed(Input::CancelPrompt(id)),
             Message::Answer { call, answer } => self.feed(Input::Answer { call, answer }),

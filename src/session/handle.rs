@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{PromptWaiter, Reply, Setting};
+use super::{Idle, PromptWaiter, Reply, Setting, Steering};
 use crate::event::Settings;
 use crate::fault::{Fault, Kind};
 use crate::ids::{CallId, PromptId};
@@ -22,6 +22,12 @@ pub(super) enum Message {
         id: PromptId,
         content: Vec<Content>,
         waiter: PromptWaiter,
+    },
+    Steer {
+        id: PromptId,
+        content: Vec<Content>,
+        idle: Idle,
+        reply: Reply<Result<Steering, Fault>>,
     },
     CancelPrompt(PromptId),
     Answer {
@@ -70,6 +76,7 @@ impl Inbox {
             match message {
                 Message::Prompt { waiter, .. } => (waiter.reply)(Err(why.clone())),
                 Message::Set { reply, .. } => reply(Err(why.clone())),
+                Message::Steer { reply, .. } => reply(Err(why.clone())),
                 Message::SetTitle { reply, .. } => reply(Err(why.clone())),
                 Message::HandOver { reply } | Message::Close { reply } => reply(()),
                 Message::Opened
@@ -139,13 +146,23 @@ impl SessionHandle {
         content: Vec<Content>,
         waiter: impl FnOnce(PromptId) -> PromptWaiter,
     ) -> PromptId {
-        let id = PromptId(self.prompts.fetch_add(1, Ordering::SeqCst) + 1);
+        let id = self.next_prompt();
         let waiter = waiter(id);
         let sent = self.send(Message::Prompt { id, content, waiter });
         if let Err((why, Message::Prompt { waiter, .. })) = sent {
             (waiter.reply)(Err(why.fault()));
         }
         id
+    }
+
+    /// Says something to the running turn; nobody waits for what comes of it. The reply says whether it was
+    /// taken.
+    pub fn steer(&self, content: Vec<Content>, idle: Idle, reply: Reply<Result<Steering, Fault>>) {
+        let id = self.next_prompt();
+        let sent = self.send(Message::Steer { id, content, idle, reply });
+        if let Err((why, Message::Steer { reply, .. })) = sent {
+            reply(Err(why.fault()));
+        }
     }
 
     /// Cancels one prompt that nobody waits for any more.
@@ -209,6 +226,10 @@ impl SessionHandle {
     /// Whether the session still runs.
     pub fn is_open(&self) -> bool {
         !self.messages.is_closed()
+    }
+
+    fn next_prompt(&self) -> PromptId {
+        PromptId(self.prompts.fetch_add(1, Ordering::SeqCst) + 1)
     }
 
     fn send(&self, message: Message) -> Result<(), (NotTaken, Message)> {

@@ -167,6 +167,7 @@ fn text_of(outgoing: &Outgoing) -> Option<Text<'_>> {
         | Outgoing::Answered { .. }
         | Outgoing::Set { .. }
         | Outgoing::Titled { .. }
+        | Outgoing::Steered { .. }
         | Outgoing::Delivered(_)
         | Outgoing::Replied { .. }
         | Outgoing::Ask(_)

@@ -8,13 +8,14 @@ mod follow;
 mod hold;
 mod saving;
 mod settings;
+mod steering;
 mod step;
 mod tasks;
 mod titles;
 mod turns;
 mod words;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
 
 use self::cards::Tasks;
@@ -75,6 +76,8 @@ pub(super) struct SessionState {
     held: Option<Held>,
     /// Commands of tasks that are being carried out.
     commands: Commands,
+    /// Prompts that steer: nobody waits for their answers.
+    unawaited: HashSet<PromptId>,
     cancelled_upto: PromptId,
     ledger: Ledger,
     title: Option<(String, TitleBy)>,
@@ -112,6 +115,7 @@ impl SessionState {
             follow_ups: FollowUps::default(),
             held: None,
             commands: Commands::new(),
+            unawaited: HashSet::new(),
             cancelled_upto: PromptId(0),
             ledger: Ledger::of(restored.sums),
             title: restored.title,
@@ -175,6 +179,9 @@ impl SessionState {
             Input::Opened => effects.push(Effect::SettleSoon),
             Input::Settle => self.settle(&mut effects),
             Input::Prompt { id, content } => self.prompt(id, content, &mut effects),
+            Input::Steering { id, content, idle } => {
+                self.steering(id, content, idle, &mut effects);
+            }
             Input::Cancel { upto } => self.cancel(upto, &mut effects),
             Input::CancelPrompt(id) => self.cancel_prompt(id, &mut effects),
             Input::Answer { call, answer } => {
@@ -210,6 +217,7 @@ impl SessionState {
             }
             Input::Close => self.close(&mut effects),
         }
+        self.answer_awaited(&mut effects);
         effects
     }
 
@@ -232,43 +240,7 @@ impl SessionState {
     }
 
     fn prompt(&mut self, id: PromptId, content: Vec<Content>, effects: &mut Vec<Effect>) {
-        self.settle(effects);
-        self.flow.interrupt();
-        let prompt = Prompt { id, message: self.ids.message(), content, from: Author::User };
-        if self.closing || id <= self.cancelled_upto {
-            effects.push(Effect::append(Record::Prompt { prompt: prompt.clone() }));
-            // Behind the running turn's own answer, so that answers come in the order of prompts.
-            return match &mut self.running {
-                Some(running) if running.is_awaited() => running.steering.push_back(prompt),
-                Some(_) | None => self.not_delivered_in_order(prompt, effects),
-            };
-        }
-        if self.saving.is_taken_over() {
-            effects.push(Effect::Reply { prompt: id, answer: Err(saving::taken_over()) });
-            return self.close_if_taken_over(effects);
-        }
-        if !self.is_child() {
-            self.catch_up(effects);
-        }
-        // What a task is told is the model's text as often as the user's.
-        if !self.is_child()
-            && let Some(command) = commands::parse(&prompt.content)
-        {
-            return self.run_command(prompt, command, effects);
-        }
-        if prompt.content.is_empty() {
-            let fault =
-                Fault::new(Kind::User, "the prompt is empty").with_hint("Send at least one block.");
-            return effects.push(Effect::Reply { prompt: id, answer: Err(fault) });
-        }
-        let waiting =
-            self.queue.len() + self.running.as_ref().map_or(0, |running| running.steering.len());
-        if (self.running.is_some() || self.held.is_some()) && waiting >= MAX_WAITING {
-            let fault = Fault::new(Kind::User, format!("{MAX_WAITING} prompts wait already"))
-                .with_hint("Wait for the running turn, or cancel it.");
-            return effects.push(Effect::Reply { prompt: id, answer: Err(fault) });
-        }
-        effects.push(Effect::append(Record::Prompt { prompt: prompt.clone() }));
+        let Some(prompt) = self.take_prompt(id, content, effects) else { return };
         let Some(running) = &mut self.running else {
             // Behind the answers to those before it.
             self.queue.push_back(prompt);
@@ -281,8 +253,7 @@ impl SessionState {
         match self.busy {
             // Behind those that wait: a turn that ended did not take them.
             Busy::Steer if running.stopping.is_none() && self.queue.is_empty() => {
-                running.steering.push_back(prompt.clone());
-                effects.push(Effect::Steer(prompt));
+                running.steer(prompt, effects);
             }
             Busy::Steer | Busy::Queue => self.queue.push_back(prompt),
             Busy::Interrupt => {
@@ -290,6 +261,58 @@ impl SessionState {
                 self.stop_turn(Stop::Wanted, effects);
             }
         }
+    }
+
+    /// A prompt that a turn is to have, written down. What needs none, or may have none, is answered here.
+    fn take_prompt(
+        &mut self,
+        id: PromptId,
+        content: Vec<Content>,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Prompt> {
+        self.settle(effects);
+        self.flow.interrupt();
+        let prompt = Prompt { id, message: self.ids.message(), content, from: Author::User };
+        if self.closing || id <= self.cancelled_upto {
+            effects.push(Effect::append(Record::Prompt { prompt: prompt.clone() }));
+            // Behind the running turn's own answer, so that answers come in the order of prompts.
+            match &mut self.running {
+                Some(running) if running.is_awaited() => running.steering.push_back(prompt),
+                Some(_) | None => self.not_delivered_in_order(prompt, effects),
+            }
+            return None;
+        }
+        if self.saving.is_taken_over() {
+            effects.push(Effect::Reply { prompt: id, answer: Err(saving::taken_over()) });
+            self.close_if_taken_over(effects);
+            return None;
+        }
+        if !self.is_child() {
+            self.catch_up(effects);
+        }
+        // What a task is told is the model's text as often as the user's.
+        if !self.is_child()
+            && let Some(command) = commands::parse(&prompt.content)
+        {
+            self.run_command(prompt, command, effects);
+            return None;
+        }
+        if prompt.content.is_empty() {
+            let fault =
+                Fault::new(Kind::User, "the prompt is empty").with_hint("Send at least one block.");
+            effects.push(Effect::Reply { prompt: id, answer: Err(fault) });
+            return None;
+        }
+        let waiting =
+            self.queue.len() + self.running.as_ref().map_or(0, |running| running.steering.len());
+        if (self.running.is_some() || self.held.is_some()) && waiting >= MAX_WAITING {
+            let fault = Fault::new(Kind::User, format!("{MAX_WAITING} prompts wait already"))
+                .with_hint("Wait for the running turn, or cancel it.");
+            effects.push(Effect::Reply { prompt: id, answer: Err(fault) });
+            return None;
+        }
+        effects.push(Effect::append(Record::Prompt { prompt: prompt.clone() }));
+        Some(prompt)
     }
 
     fn not_delivered(&mut self, prompt: Prompt, effects: &mut Vec<Effect>) {

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
-use super::Setting;
 use super::commands::{self, Command};
 use super::restore::Restored;
 use super::state::{Effect, Initial, Input, SessionState};
+use super::{Idle, Setting};
 use crate::config::{Busy, Delivery, FollowUp, TasksSection};
 use crate::event::{CallStatus, CallUpdate, Event, Question, Settings, ThoughtLevel};
 use crate::fault::{Fault, Kind};
@@ -26,6 +26,7 @@ mod orders;
 mod questions;
 mod records;
 mod restored;
+mod steering;
 mod tasks;
 
 fn state(busy: Busy) -> SessionState {
@@ -96,6 +97,8 @@ fn line(effect: &Effect) -> Option<String> {
         Effect::LetGo(_) => "let go".to_owned(),
         Effect::ReplyTitle(Ok(title)) => format!("titled {title:?}"),
         Effect::ReplyTitle(Err(fault)) => format!("titled error {fault}"),
+        Effect::ReplySteering(Ok(steering)) => format!("steering {steering:?}"),
+        Effect::ReplySteering(Err(fault)) => format!("steering error {fault}"),
         Effect::Tell(Event::Said { content: Content::Text { text }, .. }) => {
             format!("say {text:?}")
         }
@@ -518,6 +521,7 @@ fn commands_are_read_from_the_last_text() {
 enum Happening {
     Prompt,
     Command,
+    Steering(bool),
     Cancel,
     Asks,
     AnswerOpen(bool),
@@ -530,6 +534,7 @@ fn happening() -> impl Strategy<Value = Happening> {
     prop_oneof![
         4 => Just(Happening::Prompt),
         1 => Just(Happening::Command),
+        2 => any::<bool>().prop_map(Happening::Steering),
         2 => Just(Happening::Cancel),
         2 => Just(Happening::Asks),
         2 => any::<bool>().prop_map(Happening::AnswerOpen),
@@ -568,6 +573,12 @@ proptest! {
             let input = match happening {
                 Happening::Prompt => { sent += 1; prompt(sent, "text") }
                 Happening::Command => { sent += 1; prompt(sent, "/help") }
+                Happening::Steering(begins) => {
+                    sent += 1;
+                    let idle = if begins { Idle::Begin } else { Idle::Refuse };
+                    let content = vec![Content::text("text")];
+                    Input::Steering { id: PromptId(sent), content, idle }
+                }
                 Happening::Cancel => Input::Cancel { upto: PromptId(sent) },
                 Happening::Asks if model.running => {
                     calls += 1;
@@ -597,6 +608,9 @@ proptest! {
                 match effect {
                     Effect::Reply { prompt, .. } => {
                         prop_assert!(answered.insert(prompt.0), "answered twice: {}", prompt.0);
+                    }
+                    Effect::ReplySteering(_) => {
+                        prop_assert!(answered.insert(sent), "answered twice: {sent}");
                     }
                     Effect::StartTurn { .. } => {
                         prop_assert!(!model.running && !stopped);

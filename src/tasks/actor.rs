@@ -59,6 +59,8 @@ const SAID: usize = 256;
 const ORDERS: usize = 32;
 /// What is heard of each kind after a request, at most.
 const ROUND: usize = 64;
+/// Requests that may wait until the session is there, which takes milliseconds.
+const MOST_EARLY: usize = 256;
 /// In which all must have ended at a close. Runners give themselves less.
 const END: Duration = Duration::from_millis(1_950);
 
@@ -88,7 +90,7 @@ pub fn start(inbox: TasksInbox, setup: Setup, tasks: &TaskTracker, stop: Cancell
         asked: HashMap::new(),
         waits: HashMap::new(),
         asks: HashMap::new(),
-        loading: Loading::Unneeded,
+        loading: Loading::Early(Vec::new()),
         observed: HashMap::new(),
         said,
         runners: JoinSet::new(),
@@ -190,11 +192,13 @@ enum Answerer {
 
 /// What is to be read of the engine before the tasks of an old session are known.
 enum Loading {
+    /// Nobody knows yet: the session has not been there. What others ask meanwhile waits for it.
+    Early(Vec<Box<Request>>),
     Unneeded,
     /// For these. The last try failed, unless it has not been made.
     Needed(Vec<(SessionId, Attachment)>),
-    /// Requests wait; this one is refused if it fails.
-    Reading(Vec<(SessionId, Attachment)>, Option<Box<Request>>),
+    /// Requests wait; these are refused if it fails.
+    Reading(Vec<(SessionId, Attachment)>, Vec<Box<Request>>),
 }
 
 enum Woke {

@@ -58,6 +58,11 @@ impl<O: Outlet> Actor<O> {
                     self.push(Outgoing::Titled { reply, answer });
                 }
             }
+            Effect::ReplySteering(answer) => {
+                if let Some(reply) = self.steering_reply.take() {
+                    self.push(Outgoing::Steered { reply, answer });
+                }
+            }
             Effect::Delivered(prompts) => self.push(Outgoing::Delivered(prompts)),
             Effect::Replied { text, usage, cost } => {
                 self.push(Outgoing::Replied { text, usage, cost });

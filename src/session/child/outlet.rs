@@ -131,6 +131,10 @@ impl Outlet for ChildOutlet {
                 reply(answer);
                 return true;
             }
+            Outgoing::Steered { reply, answer } => {
+                reply(answer);
+                return true;
+            }
             Outgoing::Delivered(prompts) => ChildSaid::Delivered(prompts),
             Outgoing::Replied { text, usage, cost } => ChildSaid::Replied { text, usage, cost },
             Outgoing::Ask(question) => ChildSaid::Ask(question),

@@ -71,7 +71,7 @@ impl SessionState {
             is_cancelled,
             behind: Vec::new(),
         };
-        if running.prompts.is_empty() || self.closing || self.is_taken_over() {
+        if !self.is_any_awaited(&running.prompts) || self.closing || self.is_taken_over() {
             return false;
         }
         if running.ends_tasks && self.tasks.is_any_live() {

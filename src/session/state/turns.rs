@@ -87,6 +87,12 @@ impl Running {
         !self.prompts.is_empty() || !self.steering.is_empty()
     }
 
+    /// Sends it into the turn.
+    pub(super) fn steer(&mut self, prompt: Prompt, effects: &mut Vec<Effect>) {
+        self.steering.push_back(prompt.clone());
+        effects.push(Effect::Steer(prompt));
+    }
+
     /// What is written of a call: the first record of it says, too, how it was announced.
     fn record_of(&mut self, shown: &CallUpdate) -> CallUpdate {
         let mut shown = shown.clone();
@@ -172,7 +178,8 @@ impl SessionState {
                     running.steering = kept.into();
                     let ids: Vec<PromptId> = delivered.iter().map(|prompt| prompt.id).collect();
                     // A prompt of the user's ends the wait for tasks of an earlier one.
-                    running.is_released |= running.why == Why::Held && !ids.is_empty();
+                    let is_prompted = ids.iter().any(|id| !self.unawaited.contains(id));
+                    running.is_released |= running.why == Why::Held && is_prompted;
                     running.prompts.extend(&ids);
                     running.delivered.extend(delivered);
                     if !ids.is_empty() {

@@ -9,7 +9,7 @@ use crate::fault::Fault;
 use crate::ids::{CallId, MessageId, PromptId};
 use crate::permission::{Answer, Mode, Rule};
 use crate::session::commands::TaskCommand;
-use crate::session::{Answered, Setting};
+use crate::session::{Answered, Idle, Setting, Steering};
 use crate::store::{Durability, Record, Trouble};
 use crate::tasks::{Origin, TaskSaid};
 use crate::transcript::{Content, Prompt, Text, Turn, Usage};
@@ -25,6 +25,12 @@ pub(in crate::session) enum Input {
     Prompt {
         id: PromptId,
         content: Vec<Content>,
+    },
+    /// Something for the running turn, without an answer of its own; answered with `ReplySteering` at once.
+    Steering {
+        id: PromptId,
+        content: Vec<Content>,
+        idle: Idle,
     },
     /// Ends what the prompts up to `upto` led to.
     Cancel {
@@ -94,6 +100,8 @@ pub(in crate::session) enum Effect {
     ReplySet(Result<Settings, Fault>),
     /// Answers the `SetTitle` that is handled now: the title as it is kept.
     ReplyTitle(Result<String, Fault>),
+    /// Answers the `Steering` that is handled now.
+    ReplySteering(Result<Steering, Fault>),
     /// Of a child: these prompts are in the request that is sent now.
     Delivered(Vec<PromptId>),
     /// Of a child: a reply of the model is whole.

@@ -56,6 +56,11 @@ impl Outlet for Client {
                 reply(answer);
                 line
             }
+            Outgoing::Steered { reply, answer } => {
+                let line = format!("steered {answer:?}");
+                reply(answer);
+                line
+            }
             Outgoing::Delivered(prompts) => format!("delivered {prompts:?}"),
             Outgoing::Replied { text, .. } => format!("replied {text:?}"),
             Outgoing::Ask(question) => format!("ask {}", question.id()),

@@ -535,6 +535,7 @@ impl World {
                 | Effect::OnceTold(_)
                 | Effect::ReplySet(_)
                 | Effect::ReplyTitle(_)
+                | Effect::ReplySteering(_)
                 | Effect::Delivered(_)
                 | Effect::Replied { .. }
                 | Effect::LetGo(_)

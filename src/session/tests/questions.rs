@@ -619,6 +619,7 @@ proptest! {
                     | Effect::Reply { .. }
                     | Effect::ReplySet(_)
                     | Effect::ReplyTitle(_)
+                    | Effect::ReplySteering(_)
                     | Effect::Delivered(_)
                     | Effect::Replied { .. }
                     | Effect::LetGo(_)

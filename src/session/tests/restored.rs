@@ -291,6 +291,7 @@ impl Play {
                 | Effect::Reply { .. }
                 | Effect::ReplySet(_)
                 | Effect::ReplyTitle(_)
+                | Effect::ReplySteering(_)
                 | Effect::Delivered(_)
                 | Effect::Replied { .. }
                 | Effect::Ask(_)

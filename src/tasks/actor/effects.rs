@@ -416,14 +416,14 @@ impl Actor {
     /// What the engine has of the tasks of a session that was not new.
     fn loaded(&mut self, loaded: Result<Vec<(Task, Details)>, TaskError>) {
         let loading = std::mem::replace(&mut self.loading, Loading::Unneeded);
-        let Loading::Reading(attachments, request) = loading else { return };
+        let Loading::Reading(attachments, requests) = loading else { return };
         let tasks = match loaded {
             Ok(tasks) => tasks,
             Err(why) => {
                 tracing::warn!(error = %why, "the tasks of a session cannot be read");
                 self.loading = Loading::Needed(attachments);
-                if let Some(request) = request {
-                    request.ask.refuse(why);
+                for request in requests {
+                    request.ask.refuse(why.clone());
                 }
                 return;
             }
@@ -454,9 +454,7 @@ impl Actor {
             self.attached(&session, attachment, true);
         }
         self.perform();
-        if let Some(request) = request {
-            self.request(*request);
-        }
+        requests.into_iter().for_each(|request| self.request(*request));
     }
 }
 

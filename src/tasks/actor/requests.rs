@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::listeners::Listener;
 use super::operations::{self, Done, Steering, Submission};
-use super::{Actor, Answerer, Given, Known, Loading, OpenWait};
+use super::{Actor, Answerer, Given, Known, Loading, MOST_EARLY, OpenWait};
 use crate::ids::{SessionId, TaskId};
 use crate::permission::Answer;
 use crate::redact::Spared;
@@ -25,10 +25,17 @@ const CANCELLED: &str = "it was cancelled";
 
 impl Actor {
     pub(super) fn request(&mut self, request: Request) {
-        if let Loading::Needed(_) = &self.loading
-            && !matches!(request.ask, Ask::Close { .. } | Ask::Abandon { .. } | Ask::Detach { .. })
-        {
-            return self.load(Some(Box::new(request)));
+        let ends =
+            matches!(request.ask, Ask::Close { .. } | Ask::Abandon { .. } | Ask::Detach { .. });
+        match &mut self.loading {
+            Loading::Early(waiting) if !ends && !matches!(request.ask, Ask::Attach(_)) => {
+                if waiting.len() < MOST_EARLY {
+                    return waiting.push(Box::new(request));
+                }
+                return request.ask.refuse(TaskError::Closed);
+            }
+            Loading::Needed(_) if !ends => return self.load(vec![Box::new(request)]),
+            Loading::Early(_) | Loading::Needed(_) | Loading::Unneeded | Loading::Reading(..) => {}
         }
         let Request { session, ask } = request;
         if self.state.is_closing() && !matches!(ask, Ask::Close { .. } | Ask::Abandon { .. }) {
@@ -320,25 +327,35 @@ impl Actor {
     fn attach(&mut self, session: SessionId, attachment: Attachment) {
         let is_root = session == *self.state.root();
         let is_first = is_root && !self.listeners.contains_key(&session);
+        let early = match std::mem::replace(&mut self.loading, Loading::Unneeded) {
+            Loading::Early(early) => early,
+            other => {
+                self.loading = other;
+                Vec::new()
+            }
+        };
         if is_first && !attachment.is_new {
             self.loading = Loading::Needed(vec![(session, attachment)]);
-            return self.load(None);
+            return self.load(early);
         }
         self.attached(&session, attachment, false);
+        early.into_iter().for_each(|request| self.request(*request));
     }
 
     /// Reads what there is of the root session's tasks, before anything else of them is answered.
-    fn load(&mut self, request: Option<Box<Request>>) {
+    fn load(&mut self, requests: Vec<Box<Request>>) {
         let loading = std::mem::replace(&mut self.loading, Loading::Unneeded);
         let Loading::Needed(mut attachments) = loading else { return };
-        let request = match request.map(|request| *request) {
-            Some(Request { session, ask: Ask::Attach(attachment) }) => {
-                attachments.push((session, *attachment));
-                None
+        let mut waiting = Vec::new();
+        for request in requests {
+            match *request {
+                Request { session, ask: Ask::Attach(attachment) } => {
+                    attachments.push((session, *attachment));
+                }
+                other => waiting.push(Box::new(other)),
             }
-            other => other.map(Box::new),
-        };
-        self.loading = Loading::Reading(attachments, request);
+        }
+        self.loading = Loading::Reading(attachments, waiting);
         let engine = Arc::clone(&self.setup.engine);
         let root = self.state.root().clone();
         self.operate(async move { Done::Loaded(operations::load(engine, root).await) });

@@ -212,3 +212,19 @@ async fn a_signal_stops_all_where_they_are() {
     // Nobody ended it: the next process finds its worker dead.
     assert_eq!(house.engine.get(task).await.unwrap().status.state, State::Running);
 }
+
+#[tokio::test]
+async fn what_is_asked_before_the_session_is_there_waits_for_it() {
+    let home = Home::new();
+    let mut house = home.house(limits(1, 1));
+    let mut asked = JoinSet::new();
+    let early = house.tasks.clone();
+    asked.spawn(async move {
+        let started = start_in(&early, &["one"]).await.unwrap();
+        (started.len(), early.list(None).await.unwrap().len())
+    });
+    tokio::task::yield_now().await;
+    house.attach(Knows::Reports(&[]), &[]).await;
+    assert_eq!(soon(asked.join_next()).await.unwrap().unwrap(), (1, 1));
+    assert_eq!(house.born().await.goal, "one");
+}
