@@ -36,6 +36,7 @@ mod steer;
 mod store;
 mod stored;
 mod subagents;
+mod task_cli;
 mod tasks;
 mod tidy;
 mod transport;
