@@ -21,3 +21,6 @@ pub mod table;
 
 pub use error::CallError;
 pub use table::{About, Table};
+
+#[cfg(all(test, unix))]
+mod tests;

@@ -6,6 +6,7 @@ mod actor;
 mod child;
 mod commands;
 mod companions;
+mod deletion;
 pub mod directory;
 mod flow;
 mod handle;
@@ -32,6 +33,7 @@ use crate::transcript::{End, Text, Usage};
 
 pub use actor::start;
 pub use child::{ChildStream, ChildStreams, Children, LiveSettings, Parent};
+pub use deletion::delete;
 pub use handle::{Inbox, SessionHandle, handle};
 pub use opening::{Inherited, Opening};
 

@@ -263,6 +263,12 @@ impl Store {
         found.await?.ok_or_else(|| StoreError::Unknown(id.clone()))
     }
 
+    /// The sessions that do tasks of this one, and those below them; one before those below it.
+    pub async fn below(&self, id: &SessionId) -> Result<Vec<SessionId>, StoreError> {
+        let session = id.clone();
+        self.read(move |database| sessions::below(database, &session)).await
+    }
+
     /// Records behind `after`, at most `limit`; fewer only at the end.
     pub async fn entries(
         &self,

@@ -9,6 +9,7 @@ pub mod engine;
 pub mod report;
 pub mod runner;
 pub mod tail;
+pub mod worktree;
 
 mod actor;
 mod answer;
@@ -22,6 +23,7 @@ mod state;
 pub use actor::{Setup, start};
 pub use answer::{
     Cancelled, Change, ChangedFile, Changes, Checked, Collected, Pending, Row, Started, Steered,
+    files_counted,
 };
 pub use child::{Begin, Child, ChildSaid, Order, Spawn, Spawned};
 pub use error::TaskError;

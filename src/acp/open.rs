@@ -292,6 +292,7 @@ async fn make(to_open: &ToOpen, place: &Place) -> Result<Made, Error> {
         tasks: place.tasks.clone(),
         settings: to_open.turnstile.tasks.settings(),
         streams: place.viewer.subagents.then(|| children::streams(updates(to_open, place))),
+        worktrees: place.services.folders.worktrees(),
     });
     let mut opening = opening(to_open, place, prepared, handle);
     opening.parent = parent;

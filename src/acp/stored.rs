@@ -54,12 +54,13 @@ impl Server {
             self.tasks.spawn(closed.close(Box::new(|()| {})));
         }
         let store = self.services.store.clone();
+        let worktrees = self.services.folders.worktrees();
         self.later(answering, async move {
             before.over().await;
             if store.summary(&id).await.is_ok_and(|summary| summary.parent.is_some()) {
                 return (Err(error_of_child(&id)), deleted);
             }
-            let done = match store.delete(&id).await {
+            let done = match session::delete(&store, &worktrees, &id).await {
                 Ok(()) | Err(StoreError::Unknown(_)) => json(&acp::DeleteSessionResponse::new()),
                 Err(error) => Err(error_of_store(&error)),
             };

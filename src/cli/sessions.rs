@@ -15,9 +15,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::app::{App, open_store};
+use crate::config::Folders;
 use crate::fault::{Fault, Kind};
 use crate::headless::print::Format;
 use crate::ids::SessionId;
+use crate::session;
 use crate::store::{Store, StoreError, Summary};
 
 /// So many sessions are listed where nothing is said.
@@ -111,7 +113,7 @@ pub async fn run(args: SessionsArgs) -> ExitCode {
     let app = App::read();
     let (store, guard) = open_store(&app.folders, &app.resolved);
     let mut out = io::stdout();
-    let result = perform(args.command, &store, &mut out).await;
+    let result = perform(args.command, (&store, &app.folders), &mut out).await;
     let notice = store.take_notice();
     drop(guard);
     if let Some(notice) = &notice {
@@ -140,7 +142,7 @@ fn say(fault: &Fault) {
 
 async fn perform(
     command: SessionsCommand,
-    store: &Store,
+    (store, folders): (&Store, &Folders),
     out: &mut (dyn Write + Send),
 ) -> Result<(), Failure> {
     if !store.is_on() {
@@ -170,7 +172,7 @@ async fn perform(
             let session = find::one(store, &id).await?;
             export::export(store, &session, (script, output.as_deref()), out).await
         }
-        SessionsCommand::Delete { ids, yes } => delete(store, &ids, yes, out).await,
+        SessionsCommand::Delete { ids, yes } => delete((store, folders), &ids, yes, out).await,
         SessionsCommand::Reindex => {
             let found = store.reindex().await.map_err(|error| failed(&error, None))?;
             let sessions = counted(found.sessions, "session");
@@ -189,7 +191,7 @@ async fn perform(
 }
 
 async fn delete(
-    store: &Store,
+    (store, folders): (&Store, &Folders),
     ids: &[String],
     yes: bool,
     out: &mut (dyn Write + Send),
@@ -220,7 +222,7 @@ async fn delete(
             writeln!(out, "Kept {name}.")?;
             continue;
         }
-        match store.delete(&session.id).await {
+        match session::delete(store, &folders.worktrees(), &session.id).await {
             Ok(()) => writeln!(out, "Deleted {name}.")?,
             Err(error) => {
                 let failure = failed(&error, Some(&session.id));

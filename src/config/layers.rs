@@ -134,6 +134,11 @@ impl Folders {
         }
     }
 
+    /// Where the trees of isolated tasks are.
+    pub fn worktrees(&self) -> PathBuf {
+        self.state.join("worktrees")
+    }
+
     /// The user's configuration file.
     pub fn config_file(&self) -> PathBuf {
         self.config.join(FILE_NAME)

@@ -26,9 +26,33 @@ write yours.";
 
 /// The system prompt of a subagent. It is the same for all of one session's, so that they share it, and so
 /// that providers can cache it.
-pub fn subagent_prompt(roots: &Roots, instructions: &Instructions, delegates: bool) -> String {
-    let blocks: &[&str] = if delegates { &[SUBAGENT, DELEGATES] } else { &[SUBAGENT] };
-    assemble(blocks, roots, instructions)
+/// `branch` is that of one with a tree of its own, which shares it with nobody.
+pub fn subagent_prompt(
+    roots: &Roots,
+    instructions: &Instructions,
+    (delegates, branch): (bool, Option<&str>),
+) -> String {
+    let isolated = branch.map(isolated);
+    let mut blocks = vec![SUBAGENT];
+    if delegates {
+        blocks.push(DELEGATES);
+    }
+    blocks.extend(isolated.as_deref());
+    assemble(&blocks, roots, instructions)
+}
+
+fn isolated(branch: &str) -> String {
+    format!(
+        "
+
+# Your tree
+Your working folder is a git worktree of your own, on the branch `{branch}`, made from the last commit of the \
+user's repository. What the user has not committed is not in it.
+
+- Work only in it. Do not switch branches, do not push, and leave other worktrees and branches alone.
+- You need not commit: what you leave is committed to your branch when you have reported. Whoever gave you the \
+task sees it as a diff, and decides about it."
+    )
 }
 
 /// What stands behind the system prompt where the report must match a schema.

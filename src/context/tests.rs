@@ -189,11 +189,11 @@ fn instructions_are_found_and_capped() {
     let text = system_prompt(&roots, &instructions, &leaf);
     assert!(!text.contains("delegate"));
     // A subagent is told the same, and that it is one.
-    let subagent = subagent_prompt(&roots, &instructions, false);
+    let subagent = subagent_prompt(&roots, &instructions, (false, None));
     let (rules, rest) = subagent.split_once("\n\n# You are a subagent\n").unwrap();
     assert!(text.starts_with(rules));
     assert!(rest.ends_with(text.strip_prefix(rules).unwrap()));
-    let orchestrator = subagent_prompt(&roots, &instructions, true);
+    let orchestrator = subagent_prompt(&roots, &instructions, (true, None));
     assert!(orchestrator.contains("background tasks") && !subagent.contains("background tasks"));
 }
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use talaria_protocol::session as wire_session;
 use talaria_protocol::task as wire;
 
+use crate::letters;
 use crate::permission::Answer;
 use crate::session::directory::OpenSession;
 use crate::tasks::engine::State;
@@ -12,6 +13,9 @@ use crate::tasks::{
     Cancelled, Change, ChangedFile, Changes, Checked, Collected, Isolation, Pending, Row, Started,
     Steered, Wait,
 };
+
+/// The most characters of a goal in a list or an event: it is told again with each change. A check has it whole.
+const GOAL_CHARS: usize = 400;
 
 pub(super) fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
@@ -162,7 +166,7 @@ pub(super) fn cancelled(cancelled: Cancelled) -> wire::CancelledTask {
 pub(super) fn summary(row: Row) -> wire::TaskSummary {
     wire::TaskSummary {
         task_id: row.task_id,
-        goal: row.goal,
+        goal: letters::cut(&row.goal, GOAL_CHARS),
         state: state(row.state),
         place: row.place.map(count),
         age_seconds: row.age_seconds,

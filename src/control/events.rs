@@ -27,13 +27,15 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 type Ended = Result<(), SubscriptionError>;
 
 pub(super) fn register(module: &mut RpcModule<Doors>) -> Result<(), RegisterMethodError> {
-    let follow = |params: Params<'static>, pending: PendingSubscriptionSink, doors: Arc<Doors>, _| {
-        async move {
-            let followed = AssertUnwindSafe(follow(params, pending, doors)).catch_unwind().await;
-            followed.unwrap_or_else(|_| Err(CallError::defect().message.into()))
-        }
-        .boxed()
-    };
+    let follow =
+        |params: Params<'static>, pending: PendingSubscriptionSink, doors: Arc<Doors>, _| {
+            async move {
+                let followed =
+                    AssertUnwindSafe(follow(params, pending, doors)).catch_unwind().await;
+                followed.unwrap_or_else(|_| Err(CallError::defect().message.into()))
+            }
+            .boxed()
+        };
     module.register_subscription(TASK_SUBSCRIBE, TASK_EVENT, TASK_UNSUBSCRIBE, follow)?;
     Ok(())
 }

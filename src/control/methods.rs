@@ -39,7 +39,7 @@ pub(super) type Served = BoxFuture<'static, Result<Value, CallError>>;
 pub(super) type Method = fn(Arc<Doors>, Value) -> Served;
 
 /// The methods that answer once, on both doors but the last one.
-pub(super) const METHODS: [(&str, Method); 9] = [
+pub(super) const METHODS: [(&str, Method); 12] = [
     (protocol::TASK_SPAWN, spawn),
     (protocol::TASK_CHECK, check),
     (protocol::TASK_STEER, steer),
@@ -48,6 +48,9 @@ pub(super) const METHODS: [(&str, Method); 9] = [
     (protocol::TASK_LIST, list),
     (protocol::TASK_ANSWER, answer),
     (protocol::TASK_RESUME, resume),
+    (protocol::TASK_DIFF, diff),
+    (protocol::TASK_MERGE, merge),
+    (protocol::TASK_DISCARD, discard),
     (protocol::SESSION_LIST, sessions),
 ];
 
@@ -266,6 +269,40 @@ fn answer(doors: Arc<Doors>, params: Value) -> Served {
         }
         let state = convert::state(state);
         said(&wire::AnswerTaskResponse { task_id: task.to_string(), state, question: None })
+    }
+    .boxed()
+}
+
+fn diff(doors: Arc<Doors>, params: Value) -> Served {
+    async move {
+        let wire::DiffTaskRequest { session_id, task_id } = params::read(params)?;
+        let tasks = doors.tasks(&session_id)?;
+        let task = params::task(&task_id)?;
+        let (state, changes) = tasks.diff(&task).await?;
+        let (state, changes) = (convert::state(state), convert::changes(changes));
+        said(&wire::DiffTaskResponse { task_id: task.to_string(), state, changes })
+    }
+    .boxed()
+}
+
+fn merge(doors: Arc<Doors>, params: Value) -> Served {
+    async move {
+        let wire::MergeTaskRequest { session_id, task_ids } = params::read(params)?;
+        let tasks = doors.tasks(&session_id)?;
+        let files = tasks.merge(params::tasks(&task_ids)?).await?;
+        let files = files.into_iter().map(convert::changed_file).collect();
+        said(&wire::MergeTaskResponse { files })
+    }
+    .boxed()
+}
+
+fn discard(doors: Arc<Doors>, params: Value) -> Served {
+    async move {
+        let wire::DiscardTaskRequest { session_id, task_ids } = params::read(params)?;
+        let tasks = doors.tasks(&session_id)?;
+        let discarded = tasks.discard(params::tasks(&task_ids)?).await?;
+        let task_ids = discarded.iter().map(TaskName::to_string).collect();
+        said(&wire::DiscardTaskResponse { task_ids })
     }
     .boxed()
 }

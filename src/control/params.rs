@@ -88,3 +88,53 @@ pub(super) fn tasks(texts: &[String]) -> Result<Vec<TaskName>, CallError> {
     }
     Ok(names)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use talaria_protocol::task::{CancelTaskRequest, CheckTaskRequest, SpawnTaskRequest};
+
+    use super::*;
+
+    fn wrong<T: DeserializeOwned>(params: Value) -> String {
+        read::<T>(params).err().expect("it is wrong").message
+    }
+
+    #[test]
+    fn an_error_names_the_field_and_not_its_value() {
+        let check = wrong::<CheckTaskRequest>;
+        assert_eq!(check(json!([1])), "The parameters are no object with named fields.");
+        assert_eq!(check(Value::Null), "The field `sessionId` is missing.");
+        assert_eq!(
+            check(json!({"sessionId": "s", "taskId": "t1", "lines": "hunter2, expected hunter2"})),
+            "The field `lines` cannot be read: expected a whole number."
+        );
+        assert_eq!(
+            check(json!({"sessionId": {"hunter2": 1}, "taskId": "t1"})),
+            "The field `sessionId` cannot be read: expected a string."
+        );
+        let spawn = wrong::<SpawnTaskRequest>;
+        assert_eq!(
+            spawn(json!({"sessionId": "s", "tasks": [{"goal": 7}]})),
+            "The field `tasks` cannot be read: expected a string."
+        );
+        assert_eq!(
+            spawn(json!({"sessionId": "s", "tasks": [{}]})),
+            "In the field `tasks`, `goal` is missing."
+        );
+        assert_eq!(
+            spawn(json!({"sessionId": "s", "tasks": [{"goal": "g", "isolation": "hunter2"}]})),
+            "The field `tasks` cannot be read: expected `none` or `worktree`."
+        );
+        assert_eq!(
+            wrong::<CancelTaskRequest>(json!({"sessionId": "s", "taskIds": "hunter2"})),
+            "The field `taskIds` cannot be read: expected a list."
+        );
+    }
+
+    #[test]
+    fn unknown_fields_are_left_alone() {
+        let request = json!({"sessionId": "s", "taskId": "t1", "_meta": {"x": 1}, "new": true});
+        assert_eq!(read::<CheckTaskRequest>(request).unwrap().task_id, "t1");
+    }
+}

@@ -18,11 +18,18 @@ const TRIES: usize = 3;
 /// Why a connection is not served. It prints as the sentence that the peer gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Refusal {
-    OtherUser { user: u32 },
+    OtherUser {
+        user: u32,
+    },
     /// Started by a tool of this server.
-    Tool { process: u32 },
+    Tool {
+        process: u32,
+    },
     /// It cannot be told where it comes from.
-    Unclear { process: Option<u32>, why: String },
+    Unclear {
+        process: Option<u32>,
+        why: String,
+    },
 }
 
 impl fmt::Display for Refusal {
@@ -191,5 +198,74 @@ fn names_server(mark: &str, server: u32) -> bool {
     mark.split(',').any(|process| process.parse() == Ok(server))
 }
 
-#[cfg(test)]
-mod tests;
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::io::Read as _;
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn a_parent_is_read_behind_any_name() {
+        assert_eq!(parent_in_stat("12 (a) S 7 1 1 0"), Some(7));
+        assert_eq!(parent_in_stat("12 (a name) S 9 (with) all) R 8 1"), Some(8));
+        assert_eq!(parent_in_stat("12 (a"), None);
+    }
+
+    #[test]
+    fn a_mark_may_name_several_servers() {
+        assert!(names_server("7", 7) && names_server("5,7", 7) && names_server("7,5", 7));
+        assert!(!names_server("77", 7) && !names_server("", 7) && !names_server("5", 7));
+    }
+
+    /// A process that ends with this; its shell has ended, and it is nobody's child.
+    struct Daemon(u32);
+
+    impl Daemon {
+        #[expect(clippy::disallowed_methods, reason = "the process that is judged")]
+        fn start(mark: Option<String>) -> Self {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", "setsid sleep 60 >/dev/null 2>&1 & echo $!"]).env_remove(TOOL_OF);
+            if let Some(mark) = mark {
+                shell.env(TOOL_OF, mark);
+            }
+            let mut shell = shell.stdout(Stdio::piped()).spawn().unwrap();
+            let mut process = String::new();
+            shell.stdout.take().unwrap().read_to_string(&mut process).unwrap();
+            shell.wait().unwrap();
+            Self(process.trim().parse().unwrap())
+        }
+    }
+
+    impl Drop for Daemon {
+        fn drop(&mut self) {
+            let process = rustix::process::Pid::from_raw(self.0.cast_signed()).unwrap();
+            let _ = rustix::process::kill_process(process, rustix::process::Signal::KILL);
+        }
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the process that is judged")]
+    fn what_a_tool_started_is_known_by_its_ancestors_or_by_its_mark() {
+        let own = std::process::id();
+        assert_eq!(origin(own, own), Ok(Origin::Other), "the server itself");
+        let parent = std::os::unix::process::parent_id();
+        assert_eq!(origin(parent, own), Ok(Origin::Other), "who started it");
+
+        let mut shell = Command::new("sh")
+            .args(["-c", "read wait"])
+            .env_remove(TOOL_OF)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        assert_eq!(origin(shell.id(), own), Ok(Origin::Own), "a child");
+        shell.kill().unwrap();
+        shell.wait().unwrap();
+        assert!(origin(shell.id(), own).is_err(), "one that is gone");
+
+        let marked = Daemon::start(Some(format!("1,{own}")));
+        assert_eq!(origin(marked.0, own), Ok(Origin::Own), "a daemon that a tool left behind");
+        let others = Daemon::start(Some("1".to_owned()));
+        assert_eq!(origin(others.0, own), Ok(Origin::Other), "of another server");
+    }
+}

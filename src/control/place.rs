@@ -216,3 +216,96 @@ fn unusable(folder: &Path, error: &io::Error) -> Fault {
     Fault::new(Kind::Config, format!("`{}` cannot be used for sockets: {error}", folder.display()))
         .with_hint("Set `XDG_RUNTIME_DIR` to a folder of yours.")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener as Listener;
+
+    use super::*;
+
+    fn place(folder: &Path) -> Place {
+        Place::choose(&folder.join("run"), folder.join("temporary")).unwrap()
+    }
+
+    #[test]
+    fn a_long_path_gives_way_to_a_short_one_that_is_always_the_same() {
+        let long = Path::new("/home/user").join("x".repeat(80));
+        let choose = |folder: &Path| Place::choose(folder, "/tmp/talaria-1000".into());
+        let short = choose(&long).unwrap();
+        assert_eq!(short.folder().parent(), Some(Path::new("/tmp/talaria-1000")));
+        assert_eq!(choose(&long), Ok(short.clone()));
+        assert_ne!(choose(&long.join("y")), Ok(short));
+        assert_eq!(choose(Path::new("/run/user/1000/talaria")).unwrap().folders.len(), 1);
+        assert!(Place::choose(&long, long.clone()).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_socket_is_there_as_long_as_its_server() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = place(folder.path());
+        assert_eq!(place.sockets(), Ok(Vec::new()));
+        let bound = place.bind().unwrap();
+        let other = place.bind().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+        assert_eq!((mode(place.folder()), mode(&bound.path)), (0o700, 0o600));
+        assert_eq!(place.sockets().unwrap().len(), 2);
+        assert!(reach(&bound.path).await.unwrap().is_some());
+        drop(bound);
+        assert_eq!(place.sockets(), Ok(vec![other.path.clone()]));
+    }
+
+    #[tokio::test]
+    async fn what_a_dead_server_left_is_removed_by_who_finds_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = place(folder.path());
+        let bound = place.bind().unwrap();
+        // A process number that no system gives.
+        let [found, swept, new, alive] = [
+            "2147483646-0.sock".to_owned(),
+            "2147483646-1.sock".to_owned(),
+            "2147483646-2.new".to_owned(),
+            format!("{}-0.new", std::process::id()),
+        ]
+        .map(|name| place.folder().join(name));
+        for path in [&found, &swept, &new, &alive] {
+            drop(Listener::bind(path).unwrap());
+        }
+        let file = place.folder().join("notes.sock");
+        fs::write(&file, "no socket").unwrap();
+        assert!(reach(&found).await.unwrap().is_none() && !found.exists());
+        assert!(reach(&found).await.unwrap().is_none(), "it is not there");
+        drop(reach(&file).await);
+        place.sweep(&bound.path).await;
+        assert!(!swept.exists() && !new.exists());
+        assert!(alive.exists() && file.exists() && bound.path.exists());
+    }
+
+    #[test]
+    fn a_folder_that_others_could_have_made_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = place(folder.path());
+        let refused = |why: &str| {
+            let faults = [place.sockets().unwrap_err(), place.make().unwrap_err()];
+            for fault in faults {
+                assert!(fault.message.contains(why), "{fault}");
+            }
+        };
+        fs::create_dir(place.folder()).unwrap();
+        for mode in [0o755, 0o710, 0o702] {
+            fs::set_permissions(place.folder(), Permissions::from_mode(mode)).unwrap();
+            refused("is open to other users");
+        }
+        fs::remove_dir(place.folder()).unwrap();
+        let elsewhere = folder.path().join("elsewhere");
+        DirBuilder::new().mode(0o700).create(&elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, place.folder()).unwrap();
+        refused("is a link");
+        fs::remove_file(place.folder()).unwrap();
+        DirBuilder::new().mode(0o700).create(place.folder()).unwrap();
+        if std::os::unix::fs::chown(place.folder(), Some(65_534), None).is_err() {
+            println!("skipped: only root gives a folder to another user");
+            return;
+        }
+        refused("belongs to another user (65534)");
+    }
+}

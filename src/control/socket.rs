@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use jsonrpsee_server::{
-    BatchRequestConfig, Methods, Server, ServerConfig, StopHandle,
-    serve_with_graceful_shutdown, stop_channel,
+    BatchRequestConfig, Methods, Server, ServerConfig, StopHandle, serve_with_graceful_shutdown,
+    stop_channel,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;

@@ -10,8 +10,8 @@ use jsonrpsee_types::{ErrorObject, ErrorObjectOwned, Params};
 use serde_json::{Value, json};
 use talaria_protocol::REQUESTS;
 
-use super::{CallError, events};
 use super::methods::{Doors, METHODS, Method};
+use super::{CallError, events};
 use crate::session::directory::Directory;
 
 /// What the table says of its process.

@@ -8,7 +8,9 @@ mod prompt;
 mod shown;
 #[cfg(test)]
 mod tests;
+mod workplace;
 
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use futures::FutureExt as _;
@@ -19,17 +21,19 @@ use tokio_util::task::TaskTracker;
 
 use self::outlet::{ChildOutlet, Ear};
 pub use self::shown::{ChildStream, ChildStreams};
-use super::{Inherited, Opening, PromptWaiter, SessionHandle, handle, start};
+use self::workplace::Workplace;
+use super::{Inherited, Opening, PromptWaiter, SessionHandle, deletion, handle, start};
 use crate::config::{Config, TurnSection};
-use crate::context::{self, Instructions};
+use crate::context;
 use crate::event::Settings;
 use crate::fault::{Fault, Kind};
 use crate::ids::{CallId, PromptId, SessionId};
 use crate::model::catalog::Choice;
 use crate::permission::{Answer, Mode};
 use crate::redact::Mask;
-use crate::store::{Opened, Store};
-use crate::tasks::{Begin, Child, NewTask, Order, Spawn, Spawned, TaskError};
+use crate::store::Store;
+use crate::tasks::worktree::Place;
+use crate::tasks::{Begin, Child, Details, NewTask, Order, Spawn, Spawned, TaskError};
 use crate::tools::{Toolbox, pictures, toolsets};
 use crate::transcript::Content;
 use crate::turn::{self, Environment};
@@ -52,6 +56,8 @@ pub struct Parent {
     pub settings: LiveSettings,
     /// Where they are shown as sessions of their own; absent where the client does not do that.
     pub streams: Option<Arc<dyn ChildStreams>>,
+    /// Where the trees of isolated tasks are made.
+    pub worktrees: PathBuf,
 }
 
 /// The settings of a session as its turns and children see them now. Kept where the session is opened anew:
@@ -79,8 +85,11 @@ pub struct Children {
     environment: Arc<Environment>,
     settings: watch::Receiver<turn::Settings>,
     common: OnceLock<Common>,
-    /// By whether they start tasks of their own. Made with the first child: it reads files.
+    /// Of those that work where their parent does, by whether they start tasks of their own. Made with the first
+    /// child: it reads files.
     systems: [OnceCell<Arc<str>>; 2],
+    /// Set when trees were tidied up.
+    tidied: OnceLock<()>,
 }
 
 /// What all children have in common. Made when there may be a first one: most sessions have none.
@@ -97,7 +106,14 @@ impl Children {
         settings: watch::Receiver<turn::Settings>,
     ) -> Self {
         let systems = [OnceCell::new(), OnceCell::new()];
-        Self { common: OnceLock::new(), systems, parent, environment, settings }
+        Self {
+            common: OnceLock::new(),
+            tidied: OnceLock::new(),
+            systems,
+            parent,
+            environment,
+            settings,
+        }
     }
 
     fn common(&self) -> &Common {
@@ -140,24 +156,24 @@ impl Children {
         })
     }
 
-    async fn system(&self, delegates: bool) -> Arc<str> {
+    /// That of a child with a tree of its own is made for it alone.
+    async fn system(&self, workplace: &Workplace, delegates: bool) -> Arc<str> {
+        let configured = self.environment.config.instructions.clone();
+        if workplace.tree.is_some() {
+            return workplace.system(configured, delegates).await;
+        }
         let [without, with] = &self.systems;
         let cell = if delegates { with } else { without };
-        let made = cell.get_or_init(|| async {
-            let roots = self.environment.roots.clone();
-            let configured = self.environment.config.instructions.clone();
-            let read = tokio::task::spawn_blocking(move || {
-                Instructions::read(&roots, configured.as_deref())
-            });
-            let instructions = read.await.unwrap_or_default();
-            let roots = &self.environment.roots;
-            context::subagent_prompt(roots, &instructions, delegates).into()
-        });
-        made.await.clone()
+        cell.get_or_init(|| workplace.system(configured, delegates)).await.clone()
     }
 
     async fn open(&self, order: Order) -> Result<Spawned, Fault> {
-        let Order { task: _, goal, details, begin, tasks } = order;
+        let Order { task: _, goal, details, begin, tree, tasks } = order;
+        if tree.is_some() && self.tidied.set(()).is_ok() {
+            let (store, worktrees) = (self.parent.store.clone(), self.parent.worktrees.clone());
+            self.parent.tasks.spawn(async move { deletion::tidy(&store, &worktrees).await });
+        }
+        let workplace = Workplace::new(&self.environment, tree);
         let images = pictures::read(&details.images).await.map_err(|unusable| {
             let (name, why) = (unusable.path.display().to_string(), unusable.why);
             TaskError::Image { name, why }.fault()
@@ -165,25 +181,29 @@ impl Children {
         let toolbox = self.toolbox(&details.toolsets).map_err(|error| error.fault())?;
         let choice = self.choice(details.model.as_deref()).map_err(|error| error.fault())?;
         let delegates = toolbox.toolsets().contains(&toolsets::TASKS);
-        let mut system = self.system(delegates).await;
+        let mut system = self.system(&workplace, delegates).await;
         if let Some(schema) = &details.output_schema {
             system = format!("{system}{}", context::report_as(schema)).into();
         }
         let first = prompt::first(&goal, details.context.as_deref());
         let is_resumed = begin == Begin::Resume;
-        let begun = begin::begin(&self.parent, self.opened(), (&details, begin)).await?;
+        let has_moved = self.has_moved(&details, &workplace).await;
+        let opened = workplace.opened(&self.parent);
+        let begun = begin::begin(&self.parent, opened, (&details, begin)).await?;
         let content = if is_resumed && begun.has_seen(&first) {
             vec![Content::text(prompt::GO_ON)]
         } else {
-            prompt::with_pictures(first, &details.images, images)
+            let mut content = prompt::with_pictures(first, &details.images, images);
+            content.extend(has_moved.then(|| prompt::moved(workplace.roots.cwd())));
+            content
         };
         let thought = self.settings.borrow().thought;
         let environment = Environment {
             config: self.common().config.clone(),
-            roots: self.environment.roots.clone(),
+            roots: workplace.roots,
             host: self.environment.host.of_task(&details.child),
             toolbox,
-            policy: self.environment.policy.clone(),
+            policy: workplace.policy,
             tasks: tasks.clone(),
             cache_key: details.child.to_string(),
             system: OnceCell::new_with(Some(system)),
@@ -227,16 +247,11 @@ impl Children {
         Ok(Spawned { child: Box::new(child), said: heard, prompt: content })
     }
 
-    /// Where they work.
-    fn opened(&self) -> Opened {
-        let roots = &self.environment.roots;
-        Opened {
-            cwd: roots.cwd().to_owned(),
-            additional: roots.all().iter().skip(1).cloned().collect(),
-            version: self.parent.version.to_owned(),
-            forked_from: None,
-            parent: Some(self.parent.id.clone()),
-        }
+    /// Whether it goes on with a conversation that took place in another folder.
+    async fn has_moved(&self, details: &Details, workplace: &Workplace) -> bool {
+        let Some(from) = &details.continues else { return false };
+        let before = self.parent.store.summary(from).await;
+        before.is_ok_and(|before| before.cwd != workplace.roots.cwd())
     }
 }
 
@@ -245,6 +260,11 @@ impl Spawn for Children {
         self.toolbox(&task.toolsets)?;
         self.choice(task.model.as_deref())?;
         Ok(())
+    }
+
+    fn place(&self) -> Place {
+        let cwd = self.environment.roots.cwd().to_owned();
+        Place::new(cwd, self.parent.worktrees.clone())
     }
 
     fn spawn(&self, order: Order) -> BoxFuture<'_, Result<Spawned, Fault>> {

@@ -215,6 +215,22 @@ pub(super) fn remove(database: &Connection, session: &SessionId) -> rusqlite::Re
 }
 
 /// All sessions that have a journal or a row of any kind.
+pub(super) fn below(
+    database: &Connection,
+    session: &SessionId,
+) -> rusqlite::Result<Vec<SessionId>> {
+    let mut statement = database.prepare(
+        "WITH RECURSIVE below (id) AS (
+             SELECT id FROM sessions WHERE parent = ?1
+             UNION
+             SELECT s.id FROM sessions s JOIN below ON s.parent = below.id
+         )
+         SELECT id FROM below",
+    )?;
+    let ids = statement.query_map([session.as_str()], |row| row.get::<_, String>(0))?;
+    ids.map(|id| id.map(SessionId::new)).collect()
+}
+
 pub(super) fn all(database: &Connection) -> rusqlite::Result<Vec<SessionId>> {
     // The recursion steps from session to session in the order of the records.
     let mut statement = database.prepare(

@@ -20,6 +20,7 @@ mod observed;
 mod operations;
 mod reports;
 mod requests;
+mod trees;
 mod view;
 #[cfg(test)]
 mod tests;
@@ -39,8 +40,8 @@ use super::handle::{Ask, Reply, Request};
 use super::runner::{Pulse, RunnerOrder, RunnerSaid};
 use super::state::{AskId, Limits, TasksState, WaitId};
 use super::{
-    About, Attachment, Cancelled, Collected, Details, Started, TaskError, TaskName, TasksHandle,
-    TasksInbox,
+    About, Attachment, Cancelled, Collected, Details, Isolation, Started, TaskError, TaskName,
+    TasksHandle, TasksInbox,
 };
 use crate::clock::{self, Clock, Timestamp};
 use crate::config::{DelegationSection, TasksSection};
@@ -95,6 +96,8 @@ pub fn start(inbox: TasksInbox, setup: Setup, tasks: &TaskTracker, stop: Cancell
         runners: JoinSet::new(),
         runs: HashMap::new(),
         operations: JoinSet::new(),
+        tracker: tasks.clone(),
+        merging: Arc::new(Semaphore::new(1)),
         replies: Vec::new(),
         deadline: None,
         is_over: false,
@@ -125,6 +128,10 @@ struct Actor {
     runners: JoinSet<()>,
     runs: HashMap<tokio::task::Id, TaskId>,
     operations: JoinSet<Done>,
+    /// For what is carried through though the actor ends.
+    tracker: TaskTracker,
+    /// Of merges and discards there is one at a time.
+    merging: Arc<Semaphore>,
     /// Whoever wants to know that all has ended.
     replies: Vec<Reply<()>>,
     deadline: Option<Instant>,
@@ -137,6 +144,7 @@ struct Known {
     goal: Arc<str>,
     created: Timestamp,
     tokens: u64,
+    isolation: Isolation,
     /// As long as it is not final.
     details: Option<Details>,
     /// Goal and context as they were given, where that is not what is kept: for the first attempt alone.
@@ -287,6 +295,9 @@ impl Actor {
                 | Ask::Changed { .. }
                 | Ask::Answer { .. }
                 | Ask::Resume { .. }
+                | Ask::Diff { .. }
+                | Ask::Merge { .. }
+                | Ask::Discard { .. }
                 | Ask::Attach(_)
                 | Ask::Detach { .. }
                 | Ask::Answered { .. }) => ask.refuse(TaskError::Closed),

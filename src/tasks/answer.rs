@@ -1,8 +1,11 @@
 //! What the operations answer. As JSON they are what the model's tools give back; other doors make
 //! sentences of them.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
+use crate::redact::Mask;
 use crate::tasks::engine::State;
 
 /// A task that was admitted and is recorded.
@@ -117,6 +120,57 @@ pub struct Changes {
     pub diff: String,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_cut: bool,
+}
+
+impl Changes {
+    /// "branch `b`: 3 files changed, 12 lines more and 4 less".
+    pub fn summary(&self) -> String {
+        let sum = |lines: fn(&ChangedFile) -> Option<u64>| -> u64 {
+            self.files.iter().filter_map(lines).sum()
+        };
+        let files = match self.files.len() {
+            0 => return format!("branch `{}`: nothing changed", self.branch),
+            count => files_counted(count),
+        };
+        let (added, removed) = (sum(|file| file.added), sum(|file| file.removed));
+        format!("branch `{}`: {files} changed, {added} lines added, {removed} removed", self.branch)
+    }
+
+    /// So many characters of the diff, and whether that is not all of it.
+    pub fn shown(&self, most: usize) -> (&str, bool) {
+        match self.diff.char_indices().nth(most) {
+            Some((end, _)) => (self.diff.get(..end).unwrap_or_default(), true),
+            None => (&self.diff, self.is_cut),
+        }
+    }
+
+    /// The same with at most so many characters of the diff.
+    #[must_use]
+    pub fn cut(mut self, most: usize) -> Self {
+        let (shown, is_cut) = self.shown(most);
+        let end = shown.len();
+        self.diff.truncate(end);
+        self.is_cut = is_cut;
+        self
+    }
+
+    /// The same without secrets.
+    #[must_use]
+    pub fn masked(mut self, mask: &Mask) -> Self {
+        let hide = |text: &mut String| {
+            if let Cow::Owned(hidden) = mask.hide(text) {
+                *text = hidden;
+            }
+        };
+        hide(&mut self.diff);
+        self.files.iter_mut().for_each(|file| hide(&mut file.path));
+        self
+    }
+}
+
+/// "1 file", "2 files".
+pub fn files_counted(count: usize) -> String {
+    format!("{count} file{}", if count == 1 { "" } else { "s" })
 }
 
 /// A file that was changed.

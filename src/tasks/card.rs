@@ -206,6 +206,14 @@ fn ended(name: &TaskName, collected: &Collected, mask: &Mask) -> String {
     if let Some(error) = &collected.error {
         text.push_str(&format!("\n{}", cut(&letters::one_line(&mask.hide(error)), LONGEST_LINE)));
     }
+    if let Some(changes) = &collected.changes {
+        text.push_str(&format!("\n{}", cut(&mask.hide(&changes.summary()), LONGEST_LINE)));
+        if !changes.files.is_empty() {
+            text.push_str(&format!(
+                "\n`/diff {name}` shows it; `/merge {name}` or `/discard {name}`"
+            ));
+        }
+    }
     let report = mask.hide(collected.report.as_deref().unwrap_or_default());
     let report = report.trim_end().trim_start_matches(['\n', '\r']);
     if report.is_empty() {

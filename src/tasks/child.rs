@@ -9,12 +9,16 @@ use crate::event::{CallUpdate, PlanEntry, Question};
 use crate::fault::Fault;
 use crate::ids::{CallId, PromptId, SessionId, TaskId};
 use crate::permission::Answer;
+use crate::tasks::worktree::{Place, Tree};
 use crate::transcript::{Content, End, Text, Usage};
 
 /// Brings children of one session to life.
 pub trait Spawn: Send + Sync {
     /// Whether a task can be done as it is asked for: its toolsets, its model. Does no I/O.
     fn check(&self, task: &NewTask) -> Result<(), TaskError>;
+
+    /// Where trees for its tasks are made, and what their changes are brought back to.
+    fn place(&self) -> Place;
 
     /// Opens the session that does a task. Nothing runs in it until it is prompted.
     fn spawn(&self, order: Order) -> BoxFuture<'_, Result<Spawned, Fault>>;
@@ -26,6 +30,8 @@ pub struct Order {
     pub goal: String,
     pub details: Details,
     pub begin: Begin,
+    /// Where it works, if that is not where its parent does.
+    pub tree: Option<Tree>,
     /// For the child's own tasks; absent where it may have none.
     pub tasks: Option<TasksHandle>,
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    Caller, Cancelled, Checked, Collected, NewTask, Row, Spawn, Started, Steered, TaskError,
-    TaskName, TaskSaid,
+    Caller, Cancelled, ChangedFile, Changes, Checked, Collected, NewTask, Row, Spawn, Started,
+    Steered, TaskError, TaskName, TaskSaid,
 };
 use crate::ids::{CallId, SessionId};
 use crate::permission::Answer;
@@ -111,6 +111,9 @@ pub(super) enum Ask {
     Changed { since: u64, reply: Reply<(u64, Vec<Row>)> },
     Answer { task: TaskName, answer: Answer, reply: Reply<State> },
     Resume { which: Which, reply: Reply<Vec<Started>> },
+    Diff { task: TaskName, reply: Reply<(State, Changes)> },
+    Merge { tasks: Vec<TaskName>, reply: Reply<Vec<ChangedFile>> },
+    Discard { tasks: Vec<TaskName>, reply: Reply<Vec<TaskName>> },
     Attach(Box<Attachment>),
     Detach { reply: Reply<()> },
     Answered { call: CallId, answer: Answer },
@@ -136,6 +139,9 @@ impl Ask {
             Self::Observe { reply } => say(reply, why),
             Self::Changed { reply, .. } => say(reply, why),
             Self::Answer { reply, .. } => say(reply, why),
+            Self::Diff { reply, .. } => say(reply, why),
+            Self::Merge { reply, .. } => say(reply, why),
+            Self::Discard { reply, .. } => say(reply, why),
             Self::Detach { reply } | Self::Close { reply } | Self::Abandon { reply } => {
                 say(reply, why);
             }
@@ -230,6 +236,24 @@ impl TasksHandle {
     /// Lets interrupted tasks go on. Their new cards are in the session's channel when it is answered.
     pub async fn resume(&self, which: Which) -> Result<Vec<Started>, TaskError> {
         self.ask(|reply| Ask::Resume { which, reply }).await
+    }
+
+    /// What an isolated task changed until now, and how it stands. One that has ended is still asked so, until its
+    /// changes are merged or discarded.
+    pub async fn diff(&self, task: &TaskName) -> Result<(State, Changes), TaskError> {
+        let task = task.clone();
+        self.ask(|reply| Ask::Diff { task, reply }).await
+    }
+
+    /// Brings the changes of isolated tasks that have ended into the folders of the session that they are of: those of
+    /// all, in this order, or of none. Their trees and branches are gone then. What was changed.
+    pub async fn merge(&self, tasks: Vec<TaskName>) -> Result<Vec<ChangedFile>, TaskError> {
+        self.ask(|reply| Ask::Merge { tasks, reply }).await
+    }
+
+    /// Throws the changes of isolated tasks away, with their trees and branches; none where one of them still runs.
+    pub async fn discard(&self, tasks: Vec<TaskName>) -> Result<Vec<TaskName>, TaskError> {
+        self.ask(|reply| Ask::Discard { tasks, reply }).await
     }
 
     /// The session is there: from now on it is told of its tasks, first of all that it does not know.

@@ -14,7 +14,7 @@ use crate::redact::Mask;
 use crate::tasks::card::{cost, duration};
 use crate::tasks::engine::{Outcome, Report, State, Task};
 use crate::tasks::runner::Pulse;
-use crate::tasks::{Collected, Details, TaskName};
+use crate::tasks::{Changes, Collected, Details, TaskName, files_counted};
 
 pub use fit::{fitted, fitted_text};
 
@@ -22,6 +22,8 @@ pub use fit::{fitted, fitted_text};
 const LONGEST_GOAL: usize = 500;
 /// Files that a frame names; the rest is counted.
 const MOST_FILES: usize = 50;
+/// Characters of a diff in a frame.
+const DIFF: usize = 8_000;
 
 /// What the engine keeps of a report beside its text: `engine::Report::details`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,6 +42,12 @@ pub struct Work {
     pub files_written: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub schema_errors: Vec<String>,
+    /// Of an isolated task.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes: Option<Changes>,
+    /// Why the branch of an isolated task may lack some of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unsealed: Option<String>,
 }
 
 impl Default for Work {
@@ -54,6 +62,8 @@ impl Default for Work {
             waiting_ms: 0,
             files_written: Vec::new(),
             schema_errors: Vec::new(),
+            changes: None,
+            unsealed: None,
         }
     }
 }
@@ -70,7 +80,7 @@ impl Work {
             working_ms: millis(pulse.working(now)),
             waiting_ms: millis(pulse.waiting(now)),
             files_written: pulse.files_written.clone(),
-            schema_errors: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -96,6 +106,10 @@ pub fn collected(name: &TaskName, task: &Task, outcome: Option<&Outcome>) -> Col
         cost: (status.cost > 0.0).then_some(status.cost),
         ..Work::default()
     });
+    let error = match (error, work.unsealed) {
+        (Some(error), Some(unsealed)) => Some(format!("{error}; {unsealed}")),
+        (error, unsealed) => error.or(unsealed),
+    };
     Collected {
         task_id: name.to_string(),
         goal: task.spec.goal.clone(),
@@ -110,7 +124,7 @@ pub fn collected(name: &TaskName, task: &Task, outcome: Option<&Outcome>) -> Col
         cost: work.cost,
         files_written: work.files_written,
         schema_errors: work.schema_errors,
-        changes: None,
+        changes: work.changes,
     }
 }
 
@@ -158,8 +172,21 @@ pub fn frame(collected: &Collected, details: &Details, age: Duration, most: u32)
     }
     let tokens = grouped(collected.tokens);
     text.push_str(&format!(" · {tokens} tokens{}\n", cost(collected.cost)));
+    if let Some(changes) = &collected.changes {
+        text.push_str(&format!("{}\n", escaped(&letters::one_line(&changes.summary()))));
+        text.push_str(&format!(
+            "They are not in your working folder: the user decides with `/merge {name}` or `/discard {name}`.\n"
+        ));
+        if changes.uncommitted > 0 {
+            text.push_str(&format!(
+                "It did not have what was not committed when it began: {}.\n",
+                files_counted(changes.uncommitted)
+            ));
+        }
+    }
     let files = &collected.files_written;
-    if !files.is_empty() {
+    // Those of an isolated task are in its tree.
+    if !files.is_empty() && collected.changes.is_none() {
         let names: Vec<String> = files.iter().take(MOST_FILES).map(|file| line(file)).collect();
         let more = files.len().saturating_sub(MOST_FILES);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
@@ -177,6 +204,18 @@ pub fn frame(collected: &Collected, details: &Details, age: Duration, most: u32)
     } else {
         let what = if state == State::Completed { "" } else { "What it had said last:\n\n" };
         text.push_str(&format!("\n{what}{}\n", shortened(&escaped(report), most, name)));
+    }
+    if let Some(changes) = collected.changes.as_ref().filter(|changes| !changes.diff.is_empty()) {
+        let (diff, is_cut) = changes.shown(DIFF);
+        text.push_str(&format!("\nIts diff:\n{}", escaped(diff)));
+        if !diff.ends_with('\n') {
+            text.push('\n');
+        }
+        if is_cut {
+            text.push_str(&format!(
+                "[… the rest is left out; the branch has it, and `/diff {name}` …]\n"
+            ));
+        }
     }
     text + "</task_report>"
 }

@@ -9,6 +9,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod tree;
 mod work;
 
 use std::panic::AssertUnwindSafe;
@@ -26,6 +27,7 @@ use crate::ids::{CallId, TaskId};
 use crate::permission::Answer;
 use crate::redact::Mask;
 use crate::tasks::engine::{Claimed, Outcome, Receipt, State, TaskEngine, Wanted};
+use crate::tasks::worktree::Tree;
 use crate::tasks::{Begin, Details, Order, Spawn, Spawned, TaskError, TaskName, TasksHandle};
 use state::Ending;
 use work::{Over, Worker};
@@ -120,7 +122,7 @@ pub async fn run(mut job: Job) {
     end::tell(&job, RunnerSaid::Began { attempt }).await;
     let mut held = Vec::new();
     match spawn(&mut job, &claimed, &mut held).await {
-        Ok(spawned) => Box::pin(Worker::new(job, claimed, spawned).run(held)).await,
+        Ok(begun) => Box::pin(Worker::new(job, claimed, begun).run(held)).await,
         Err(over) => Box::pin(end::without_child(job, claimed, over, held)).await,
     }
 }
@@ -135,27 +137,38 @@ async fn not_began(mut job: Job, why: TaskError) {
     end::tell(&job, RunnerSaid::NotBegan(why)).await;
 }
 
-/// Opens the child. Orders for it are held until it is there; those that end it end this, too.
+/// Makes the tree that the child works in, if it is to have one, and opens the child. Orders for it are held until
+/// it is there; those that end it end this, too.
 async fn spawn(
     job: &mut Job,
     claimed: &Claimed,
     held: &mut Vec<RunnerOrder>,
-) -> Result<Spawned, Over> {
+) -> Result<(Spawned, Option<Tree>), Over> {
     let begin = match &job.details.continues {
         // An attempt before may have left something. Where it did not, this begins anew.
         _ if attempted(claimed) => Begin::Resume,
         Some(session) => Begin::Copy(session.clone()),
         None => Begin::Fresh,
     };
+    let wanted = tree::wanted(job);
     let order = Order {
         task: job.task.clone(),
         goal: job.goal.clone(),
         details: job.details.clone(),
         begin,
+        tree: None,
         tasks: job.tasks.clone(),
     };
     let spawn = job.spawn.clone();
-    let spawned = AssertUnwindSafe(async move { spawn.spawn(order).await }).catch_unwind();
+    let spawned = AssertUnwindSafe(async move {
+        let tree = match wanted {
+            Some(wanted) => Some(wanted.make().await?),
+            None => None,
+        };
+        let spawned = spawn.spawn(Order { tree: tree.clone(), ..order }).await?;
+        Ok((spawned, tree))
+    });
+    let spawned = spawned.catch_unwind();
     tokio::pin!(spawned);
     loop {
         tokio::select! {

@@ -77,6 +77,24 @@ impl Policy {
         Self { allow, deny: deny.iter().map(|pattern| Refusal::new(pattern)).collect() }
     }
 
+    /// What is refused in `folder` is refused in `copy`, too.
+    #[must_use]
+    pub fn also_for_copy(&self, folder: &Path, copy: &Path) -> Self {
+        let (folder, copy) = (folder.to_string_lossy(), copy.to_string_lossy());
+        let moved = |pattern: &String| {
+            let rest = pattern.strip_prefix(&*folder)?;
+            let is_in_it = rest.is_empty() || rest.starts_with(std::path::is_separator);
+            is_in_it.then(|| format!("{copy}{rest}"))
+        };
+        let mut policy = self.clone();
+        for refusal in &mut policy.deny {
+            let patterns = std::iter::once(&refusal.pattern).chain(&refusal.paths);
+            let copies: Vec<String> = patterns.filter_map(moved).collect();
+            refusal.paths.extend(copies);
+        }
+        policy
+    }
+
     /// Whether a denying pattern names `path` itself, not a folder that it is in.
     pub(super) fn names(&self, path: &Path) -> bool {
         let path = path.to_string_lossy();

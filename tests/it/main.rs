@@ -33,6 +33,7 @@ mod run;
 mod sessions;
 mod sessions_cli;
 mod steer;
+mod steering;
 mod store;
 mod stored;
 mod subagents;

@@ -33,6 +33,7 @@ const CONFINED: [(&[&str], &[&str], &str); 7] = [
             "log",
             "store",
             "tools",
+            "tasks/worktree",
             "context",
             "cli",
             "mcp",

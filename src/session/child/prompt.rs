@@ -1,6 +1,6 @@
 //! The first words to a child: its task, or that it is to go on with it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::transcript::Content;
 
@@ -31,4 +31,13 @@ pub(super) fn with_pictures(
         content.push(picture);
     }
     content
+}
+
+/// For a child whose conversation took place elsewhere until now.
+pub(super) fn moved(cwd: &Path) -> Content {
+    Content::text(format!(
+        "What is above took place in another folder. You work in `{}` from now on: what was changed there before may \
+         not be here, so look before you rely on it.",
+        cwd.display()
+    ))
 }

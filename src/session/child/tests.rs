@@ -248,7 +248,8 @@ async fn a_slow_reader_hears_everything() {
 
 /// Leaves a journal as a process does that is killed while a command of its child runs.
 async fn abandon(world: &World, child: &str, prompt: &str) {
-    let opened = world.children.opened();
+    let opened =
+        super::Workplace::new(&world.children.environment, None).opened(&world.children.parent);
     let id = SessionId::new(child);
     let mut journal = world.store.create(&id, opened, Arc::new(Mask::default()));
     let message = MessageId::new("m1");

@@ -1,27 +1,24 @@
 //! The slash commands of tasks: how they are read, what they ask of the tasks, and the words of the answer.
 //! They only translate: each is one operation of `tasks::TasksHandle`.
 
-use std::fmt::Write as _;
+#[cfg(test)]
+mod tests;
+mod words;
+
 use std::str::FromStr;
 
 use crate::event::CommandSpec;
-use crate::letters;
 use crate::permission::Answer;
 use crate::tasks::engine::State;
-use crate::tasks::{
-    Caller, Cancelled, Checked, Collected, NewTask, Pending, Row, Started, Steered, TaskError,
-    TaskName, TasksHandle, Wait, Which,
-};
-use crate::tools::fenced;
+use crate::tasks::{Caller, NewTask, TaskError, TaskName, TasksHandle, Wait, Which};
 use crate::transcript::Content;
+use words::{cancelled, changed, checked, lines, listed, merged, started, steered};
 
 /// Lines that `/check` shows.
 const LINES: usize = 10;
-/// Characters of a goal in a list.
-const GOAL_CHARS: usize = 80;
 
 /// What clients list of them.
-pub(super) const COMMANDS: [CommandSpec; 11] = [
+pub(super) const COMMANDS: [CommandSpec; 14] = [
     CommandSpec {
         name: "task",
         description: "Start a task in the background",
@@ -65,6 +62,21 @@ pub(super) const COMMANDS: [CommandSpec; 11] = [
         hint: Some("t1 or all"),
     },
     CommandSpec {
+        name: "diff",
+        description: "Show what a task with a worktree of its own changed",
+        hint: Some("t1"),
+    },
+    CommandSpec {
+        name: "merge",
+        description: "Bring the changes of such tasks into the working tree: of all, or of none",
+        hint: Some("t1 t2"),
+    },
+    CommandSpec {
+        name: "discard",
+        description: "Throw the changes of such tasks away",
+        hint: Some("t1 t2"),
+    },
+    CommandSpec {
         name: "detach",
         description: "Do not wait for tasks: answer the prompt that waits for them",
         hint: None,
@@ -83,6 +95,9 @@ pub(in crate::session) enum TaskCommand {
     Stop,
     Answer(TaskName, Answer, Option<String>),
     Resume(Which),
+    Diff(Vec<TaskName>),
+    Merge(Vec<TaskName>),
+    Discard(Vec<TaskName>),
     /// It cannot be read so: how it is typed.
     Misread(String),
 }
@@ -96,6 +111,9 @@ pub(super) fn parse(name: &str, rest: Option<&str>, content: &[Content]) -> Opti
         "tasks" => list(rest),
         "check" => names(rest, "check").map_or_else(misread, TaskCommand::Check),
         "collect" => names(rest, "collect").map_or_else(misread, TaskCommand::Collect),
+        "diff" => names(rest, "diff").map_or_else(misread, TaskCommand::Diff),
+        "merge" => names(rest, "merge").map_or_else(misread, TaskCommand::Merge),
+        "discard" => names(rest, "discard").map_or_else(misread, TaskCommand::Discard),
         "steer" => match named(rest) {
             Some((task, text)) if !text.is_empty() => TaskCommand::Steer(task, text.to_owned()),
             _ => misread("`/steer t1 MESSAGE`".to_owned()),
@@ -232,7 +250,7 @@ async fn answer(
         TaskCommand::Collect(names) => {
             // The chat stays free: what there is now is shown.
             let collected = tasks.wait(names, Wait::All).await?.collect().await;
-            collected.iter().map(self::collected).collect::<Vec<_>>().join("\n\n")
+            collected.iter().map(words::collected).collect::<Vec<_>>().join("\n\n")
         }
         TaskCommand::Cancel(names, why) => {
             let mut all = Vec::new();
@@ -250,6 +268,19 @@ async fn answer(
             resumed if resumed.is_empty() => "No task of this session is interrupted.".to_owned(),
             resumed => lines(resumed.iter().map(started)),
         },
+        TaskCommand::Diff(names) => {
+            let mut texts = Vec::new();
+            for name in names {
+                let (state, changes) = tasks.diff(&name).await?;
+                texts.push(changed(&name, state, &changes));
+            }
+            texts.join("\n\n")
+        }
+        TaskCommand::Merge(names) => merged(&tasks.merge(names).await?),
+        TaskCommand::Discard(names) => {
+            let discarded = tasks.discard(names).await?;
+            lines(discarded.iter().map(|name| format!("The changes of `{name}` are discarded.")))
+        }
         TaskCommand::Misread(usage) => format!("Type it as {usage}."),
     })
 }
@@ -271,134 +302,3 @@ async fn answered(
     };
     Ok(format!("`{task}` {done}. It is {state}."))
 }
-
-fn lines(lines: impl Iterator<Item = String>) -> String {
-    lines.collect::<Vec<_>>().join("\n")
-}
-
-fn started(started: &Started) -> String {
-    let Started { task_id, state, place } = started;
-    match place {
-        Some(place) => format!("`{task_id}` is {state}, at place {place}."),
-        None => format!("`{task_id}` is {state}. It reports by itself when it is done."),
-    }
-}
-
-fn listed(rows: &[Row], state: Option<State>) -> String {
-    if rows.is_empty() {
-        return match state {
-            Some(state) => format!("No task of this session is {state}."),
-            None => "This session has no tasks. `/task GOAL` starts one.".to_owned(),
-        };
-    }
-    let row = |row: &Row| {
-        let mut text = format!("- `{}` {}", row.task_id, row.state);
-        if let Some(place) = row.place {
-            write!(text, ", place {place}").ok();
-        }
-        write!(text, ", asked for {} ago: {}", duration(row.age_seconds), short(&row.goal)).ok();
-        if let Some(question) = &row.question {
-            write!(text, "\n  - {}", asks(&row.task_id, question)).ok();
-        }
-        text
-    };
-    lines(rows.iter().map(row))
-}
-
-fn asks(task: &str, question: &Pending) -> String {
-    let since = duration(question.since_seconds);
-    format!("asked {since} ago: {} (`/allow {task}`, `/deny {task}`)", question.call)
-}
-
-fn checked(checked: &Checked) -> String {
-    let mut text = format!("`{}` {}", checked.task_id, checked.state);
-    if let Some(place) = checked.place {
-        write!(text, ", place {place}").ok();
-    }
-    writeln!(text, ": {}", short(&checked.goal)).ok();
-    write!(
-        text,
-        "- {} old, worked {}, waited {}\n- {}, {}, {}",
-        duration(checked.age_seconds),
-        duration(checked.working_seconds),
-        duration(checked.waiting_seconds),
-        counted(checked.steps, "request"),
-        counted(checked.calls, "call"),
-        counted(checked.tokens, "token"),
-    )
-    .ok();
-    if let Some(cost) = checked.cost {
-        write!(text, ", {cost:.4} USD").ok();
-    }
-    if let Some(question) = &checked.question {
-        write!(text, "\n- {}", asks(&checked.task_id, question)).ok();
-    }
-    if let Some(quiet) = checked.quiet_seconds {
-        write!(text, "\n- no sign of life for {}", duration(quiet)).ok();
-    }
-    if let Some(error) = &checked.error {
-        write!(text, "\n- {error}").ok();
-    }
-    if !checked.lines.is_empty() {
-        write!(text, "\n\n{}", fenced(&checked.lines.join("\n"))).ok();
-    }
-    text
-}
-
-fn steered(steered: &Steered) -> String {
-    let Steered { task_id, receipt, state } = steered;
-    match *receipt {
-        "missed" => format!("`{task_id}` is {state}: it does not see the message."),
-        "delivered" => format!("`{task_id}` has the message."),
-        _ => format!("`{task_id}` sees the message before its next request to the model."),
-    }
-}
-
-fn collected(collected: &Collected) -> String {
-    let mut text =
-        format!("`{}` {}: {}", collected.task_id, collected.state, short(&collected.goal));
-    if let Some(place) = collected.place {
-        write!(text, "\nIt is queued, at place {place}.").ok();
-    }
-    if let Some(error) = &collected.error {
-        write!(text, "\n{error}").ok();
-    }
-    if !collected.files_written.is_empty() {
-        write!(text, "\nFiles written: {}", collected.files_written.join(", ")).ok();
-    }
-    for error in &collected.schema_errors {
-        write!(text, "\n- {error}").ok();
-    }
-    match (&collected.report, &collected.partial) {
-        (Some(report), _) => write!(text, "\n\n{report}").ok(),
-        (None, Some(partial)) => write!(text, "\n\nSo far:\n\n{partial}").ok(),
-        (None, None) => None,
-    };
-    text
-}
-
-fn cancelled(all: &[Cancelled]) -> String {
-    if all.is_empty() {
-        return "No task of this session runs or waits.".to_owned();
-    }
-    lines(all.iter().map(|Cancelled { task_id, state, .. }| format!("`{task_id}` is {state}.")))
-}
-
-fn short(goal: &str) -> String {
-    letters::cut(&letters::one_line(goal), GOAL_CHARS)
-}
-
-fn counted(number: u64, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
-}
-
-fn duration(seconds: u64) -> String {
-    match seconds {
-        0..=119 => format!("{seconds} s"),
-        120..=7_199 => format!("{} min", seconds / 60),
-        _ => format!("{} h", seconds / 3_600),
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -68,6 +68,9 @@ impl Actor {
                 drop(reply.send(self.answer_question(&session, &task, answer)));
             }
             Ask::Resume { which, reply } => self.resume(&session, which, reply),
+            Ask::Diff { task, reply } => self.diff(&session, task, reply),
+            Ask::Merge { tasks, reply } => self.merge(&session, tasks, reply),
+            Ask::Discard { tasks, reply } => self.discard(&session, tasks, reply),
             Ask::Attach(attachment) => self.attach(session, *attachment),
             Ask::Detach { reply } => {
                 self.state.detach(&session);
@@ -435,6 +438,7 @@ impl Known {
             goal,
             created,
             tokens: 0,
+            isolation: details.isolation,
             details: Some(details),
             given: None,
             collected: None,

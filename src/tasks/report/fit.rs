@@ -10,6 +10,8 @@ use crate::tasks::engine::{LARGEST, Outcome, Report};
 const AROUND: usize = 500;
 /// What the details of a report may take; files beyond are left out.
 const DETAILS: usize = 20_000;
+/// What the diff in them may take besides.
+const DIFF: usize = 20_000;
 /// What a message or a reason may take.
 const REASON: usize = 8_000;
 
@@ -41,14 +43,29 @@ pub fn fitted_text(text: &str, child: &SessionId) -> String {
 fn fitted_report(report: Report, beside: usize, child: &SessionId) -> Report {
     let mut details = report.details;
     let mut left = DETAILS;
-    for name in ["files_written", "schema_errors"] {
-        let Some(Value::Array(list)) = details.get_mut(name) else { continue };
+    let mut fit = |list: Option<&mut Value>| {
+        let Some(Value::Array(list)) = list else { return false };
         let fits = list.iter().take_while(|entry| {
             let size = entry.to_string().len() + 1;
             left.checked_sub(size).inspect(|rest| left = *rest).is_some()
         });
-        let fits = fits.count();
+        let (before, fits) = (list.len(), fits.count());
         list.truncate(fits);
+        fits < before
+    };
+    if let Some(changes) = details.get_mut("changes") {
+        let mut is_cut = fit(changes.get_mut("files"));
+        if let Some(Value::String(diff)) = changes.get_mut("diff") {
+            let fits = taken(diff.chars(), DIFF);
+            is_cut |= fits < diff.len();
+            diff.truncate(fits);
+        }
+        if is_cut {
+            changes["is_cut"] = Value::Bool(true);
+        }
+    }
+    for name in ["files_written", "schema_errors"] {
+        fit(details.get_mut(name));
     }
     let beside = beside + details.to_string().len();
     let text = fitted_to(&report.text, LARGEST - AROUND - beside.min(LARGEST / 2), child);

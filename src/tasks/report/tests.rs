@@ -57,6 +57,7 @@ fn work() -> Work {
         waiting_ms: 5_000,
         files_written: vec!["/p/a.rs".to_owned(), "/p/b.rs".to_owned()],
         schema_errors: Vec::new(),
+        ..Work::default()
     }
 }
 

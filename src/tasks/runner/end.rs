@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::state::Ending;
+use super::tree::{self, Kept};
 use super::work::{Over, Worker, is_lost};
 use super::{Job, RunnerOrder, RunnerSaid};
 use crate::event::{CallStatus, CallUpdate};
@@ -32,6 +33,7 @@ const AGAIN: [Duration; 4] = [
 
 impl Worker {
     pub(super) async fn end(mut self, over: Over) {
+        let began = Instant::now();
         self.is_ending();
         let over = match over {
             Over::End(ending) => self.last_words(ending).await,
@@ -43,12 +45,17 @@ impl Worker {
             let ended = CallUpdate::new(call).with_status(CallStatus::Failed);
             self.say(RunnerSaid::Asked(ended)).await;
         }
-        let Self { mut job, lease, child, mut heard, state, .. } = self;
+        let Self { mut job, lease, child, tree, mut heard, state, .. } = self;
         let mut closing = close(&mut heard, child.close());
         let is_closed = timeout_at(Instant::now() + CLOSING, &mut closing).await.is_ok();
         match over {
             Over::End(ending) => {
-                let outcome = outcome(&job, ending, state.schema_errors());
+                let limit = began + tree::time_for(&ending);
+                let kept = match &tree {
+                    Some(tree) => tree::seal(&mut job, tree, limit).await,
+                    None => Kept::default(),
+                };
+                let outcome = outcome(&job, ending, state.schema_errors(), kept);
                 finish(&mut job, &lease, state.read(), outcome).await;
                 if !is_closed {
                     closing.await;
@@ -98,7 +105,7 @@ pub(super) async fn without_child(
                 miss(order, state);
             }
             let read = checkpoint.map_or(0, |checkpoint| checkpoint.read);
-            let outcome = outcome(&job, ending, &[]);
+            let outcome = outcome(&job, ending, &[], Kept::default());
             finish(&mut job, &lease, read, outcome).await;
         }
         Over::Stop => tell(&job, RunnerSaid::Stopped).await,
@@ -125,12 +132,14 @@ fn close<'a>(
     .boxed()
 }
 
-fn outcome(job: &Job, ending: Ending, schema_errors: &[String]) -> Outcome {
+fn outcome(job: &Job, ending: Ending, schema_errors: &[String], kept: Kept) -> Outcome {
     let pulse = job.pulse.borrow();
     let hide = |text: &str| job.mask.hide(text).into_owned();
     let mut work = Work::of(job.details.child.clone(), &pulse, job.clock.now());
     work.files_written = work.files_written.iter().map(|file| hide(file)).collect();
     work.schema_errors = schema_errors.iter().map(|error| hide(error)).collect();
+    work.changes = kept.changes.map(|changes| changes.masked(&job.mask));
+    work.unsealed = kept.unsealed.map(|why| hide(&why));
     let words = if ending == Ending::Completed { pulse.said.to_string() } else { pulse.words() };
     let report = Report {
         text: hide(&words),
@@ -200,7 +209,7 @@ fn unkept(outcome: Outcome, error: &EngineError) -> Outcome {
 }
 
 /// A message that comes too late.
-fn miss(order: RunnerOrder, state: State) {
+pub(super) fn miss(order: RunnerOrder, state: State) {
     if let RunnerOrder::Steer { reply, .. } = order {
         // Who asked may be gone.
         reply.send(Ok(Receipt::Missed { state })).ok();

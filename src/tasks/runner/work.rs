@@ -21,6 +21,7 @@ use crate::tasks::engine::{
     self, Checkpoint, Claimed, EngineError, Lease, Message, Progress, Receipt, Received, Renewed,
 };
 use crate::tasks::report::fitted_text;
+use crate::tasks::worktree::Tree;
 use crate::tasks::{Child, ChildSaid, Spawned, TaskError};
 use crate::transcript::{Content, Text, Usage};
 
@@ -52,6 +53,7 @@ pub(super) struct Worker {
     pub(super) job: Job,
     pub(super) lease: Lease,
     pub(super) child: Box<dyn Child>,
+    pub(super) tree: Option<Tree>,
     pub(super) heard: mpsc::Receiver<ChildSaid>,
     pub(super) state: RunnerState,
     pub(super) unwritten: Vec<Progress>,
@@ -71,7 +73,11 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(job: Job, claimed: Claimed, spawned: Spawned) -> Self {
+    pub(super) fn new(
+        job: Job,
+        claimed: Claimed,
+        (spawned, tree): (Spawned, Option<Tree>),
+    ) -> Self {
         let Claimed { lease, checkpoint, unread, .. } = claimed;
         let read = checkpoint.map_or(0, |checkpoint| checkpoint.read);
         let schema = job.details.output_schema.clone();
@@ -84,6 +90,7 @@ impl Worker {
             job,
             lease,
             child: spawned.child,
+            tree,
             heard: spawned.said,
             unwritten: Vec::new(),
             calls: Calls::default(),

@@ -19,6 +19,8 @@ use crate::tools::{Context, Effect, Prepared, Ran, Tool};
 
 const DEFAULT_SECONDS: u64 = 300;
 const MOST_SECONDS: u64 = 3_600;
+/// Characters of the diff of an isolated task.
+const DIFF: usize = 8_000;
 
 /// What came of a wait.
 pub(super) enum Over {
@@ -87,6 +89,11 @@ pub(super) async fn wait(
     if tasks.is_empty() {
         return Err(TaskError::Closed);
     }
+    let short = |task: Collected| {
+        let changes = task.changes.map(|changes| changes.cut(DIFF));
+        Collected { changes, ..task }
+    };
+    let tasks: Vec<Collected> = tasks.into_iter().map(short).collect();
     let note = note(&ended, &tasks);
     Ok(Over::With { tasks: Tasks { tasks, note: None }, note })
 }

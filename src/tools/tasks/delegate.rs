@@ -68,7 +68,8 @@ impl About {
             "model": {"type": "string"},
             "output_schema": {"type": "object"},
             "images": {"type": "array", "items": {"type": "string"}},
-            "continues": {"type": "string"}
+            "continues": {"type": "string"},
+            "isolation": {"enum": ["none", "worktree"]}
         })
     }
 
@@ -82,6 +83,7 @@ impl About {
             ("output_schema", "JSON Schema of its report"),
             ("images", "Paths of pictures that it sees"),
             ("continues", "Finished task whose conversation it goes on from"),
+            ("isolation", "`worktree`: works in a git worktree from HEAD, for the user to merge"),
         ];
         for (name, description) in said {
             if let Some(field) = fields.get_mut(name) {

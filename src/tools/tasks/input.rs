@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::tasks::engine::State;
-use crate::tasks::{NewTask, TaskError, TaskName};
+use crate::tasks::{Isolation, NewTask, TaskError, TaskName};
 use crate::tools::input::Fields;
 
 const GOAL: [&str; 3] = ["goal", "prompt", "task"];
@@ -78,10 +78,20 @@ fn one(fields: &Fields) -> Result<Wanted, String> {
             output_schema: schema(fields)?,
             images: Vec::new(),
             continues,
-            isolation: crate::tasks::Isolation::None,
+            isolation: isolation(fields)?,
         },
         images: fields.words(&["images", "image"])?,
     })
+}
+
+fn isolation(fields: &Fields) -> Result<Isolation, String> {
+    match fields.optional_word(&["isolation"])?.as_deref() {
+        None | Some("none") => Ok(Isolation::None),
+        Some("worktree") => Ok(Isolation::Worktree),
+        Some(other) => {
+            Err(format!("the field `isolation` is `{other}`: `none` or `worktree` is expected"))
+        }
+    }
 }
 
 fn schema(fields: &Fields) -> Result<Option<Value>, String> {

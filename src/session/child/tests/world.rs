@@ -85,6 +85,7 @@ impl World {
             tasks: tasks.clone(),
             settings: LiveSettings::default(),
             streams,
+            worktrees: folder.path().join("worktrees"),
         };
         let children = Children::new(parent, Arc::new(environment), watched);
         Self { folder, children, settings, store, tasks, _state: state }
@@ -146,6 +147,7 @@ pub(super) fn order(goal: &str) -> Order {
             isolation: crate::tasks::Isolation::None,
         },
         begin: Begin::Fresh,
+        tree: None,
         tasks: None,
     }
 }

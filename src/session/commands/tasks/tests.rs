@@ -2,7 +2,8 @@
 
 use expect_test::expect;
 
-use super::{TaskCommand, cancelled, checked, collected, listed, parse, started, steered};
+use super::words::{cancelled, checked, collected, listed, started, steered};
+use super::{TaskCommand, parse};
 use crate::tasks::engine::State;
 use crate::tasks::{Cancelled, Checked, Collected, Pending, Row, Started, Steered};
 use crate::transcript::Content;

@@ -73,6 +73,10 @@ impl Spawn for Nursery {
         }
     }
 
+    fn place(&self) -> crate::tasks::worktree::Place {
+        crate::tasks::worktree::Place::new("/nowhere".into(), "/nowhere/worktrees".into())
+    }
+
     fn spawn(&self, order: Order) -> BoxFuture<'_, Result<Spawned, Fault>> {
         async move {
             open(&self.store, &order.details.child);

@@ -73,6 +73,10 @@ impl Spawn for Nursery {
         Ok(())
     }
 
+    fn place(&self) -> crate::tasks::worktree::Place {
+        crate::tasks::worktree::Place::new("/nowhere".into(), "/nowhere/worktrees".into())
+    }
+
     fn spawn(&self, order: Order) -> BoxFuture<'_, Result<Spawned, Fault>> {
         async move {
             self.did.send(Did::Spawned(order.begin)).await.unwrap();

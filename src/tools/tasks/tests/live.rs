@@ -41,6 +41,10 @@ impl Spawn for Nursery {
         }
     }
 
+    fn place(&self) -> crate::tasks::worktree::Place {
+        crate::tasks::worktree::Place::new("/nowhere".into(), "/nowhere/worktrees".into())
+    }
+
     fn spawn(&self, order: Order) -> BoxFuture<'_, Result<Spawned, Fault>> {
         let (said, heard) = mpsc::channel(64);
         let child = Fake { said, prompts: AtomicU64::new(0), waits: Mutex::default() };

@@ -1,0 +1,199 @@
+//! The socket, as programs see it: a real one, and a real client of WebSockets.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jsonrpsee_core::client::{ClientT as _, Subscription, SubscriptionClientT as _};
+use jsonrpsee_core::params::ObjectParams;
+use jsonrpsee_core::traits::ToRpcParams;
+use jsonrpsee_ws_client::{WsClient, WsClientBuilder};
+use serde_json::{Value, json};
+use talaria_protocol::*;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use super::fixture::{World, soon};
+use crate::control::events::PATIENCE;
+use crate::control::place::{Place, reach};
+use crate::control::socket;
+
+async fn served(world: &World) -> PathBuf {
+    socket::start(world.table(), &world.folders(), &world.tracker, world.stop.clone());
+    let place = Place::of(&world.folders()).unwrap();
+    let found = async {
+        loop {
+            match place.sockets().unwrap().pop() {
+                Some(socket) => return socket,
+                None => tokio::task::yield_now().await,
+            }
+        }
+    };
+    soon(found).await
+}
+
+async fn client(socket: &std::path::Path) -> WsClient {
+    let stream = soon(reach(socket)).await.unwrap().unwrap();
+    soon(WsClientBuilder::new().build_with_stream("ws://talaria", stream)).await.unwrap()
+}
+
+fn params(value: Value) -> impl ToRpcParams + Send {
+    let mut params = ObjectParams::new();
+    for (name, value) in value.as_object().unwrap() {
+        params.insert(name, value).unwrap();
+    }
+    params
+}
+
+async fn subscribe(client: &WsClient) -> Subscription<Value> {
+    let subscribed =
+        client.subscribe(TASK_SUBSCRIBE, params(json!({"sessionId": "s"})), TASK_UNSUBSCRIBE);
+    soon(subscribed).await.unwrap()
+}
+
+/// The states of a task up to a final one.
+async fn states(events: &mut Subscription<Value>, task: &str) -> Vec<String> {
+    let mut states = Vec::new();
+    loop {
+        let event = soon(events.next()).await.expect("it goes on").unwrap();
+        assert_eq!(event["sessionId"], "s");
+        if event["task"]["taskId"] != task {
+            continue;
+        }
+        let state = event["task"]["state"].as_str().unwrap().to_owned();
+        let is_final = ["completed", "failed", "cancelled"].contains(&state.as_str());
+        states.push(state);
+        if is_final {
+            return states;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_program_finds_a_session_and_its_tasks() {
+    let world = World::new();
+    let mut session = world.open("s").await;
+    let socket = served(&world).await;
+    let client = client(&socket).await;
+    let found: Value = client.request(SESSION_LIST, params(json!({}))).await.unwrap();
+    let expected = json!({
+        "pid": std::process::id(),
+        "version": "1.2.3",
+        "client": "an editor",
+        "sessions": [{"sessionId": "s", "cwd": world.folder.path(), "usedAt": 7}],
+    });
+    assert_eq!(found, expected);
+
+    let one = json!({"sessionId": "s", "tasks": [{"goal": "one"}]});
+    let started: Value = client.request(TASK_SPAWN, params(one)).await.unwrap();
+    assert_eq!(started["tasks"][0]["taskId"], "t1");
+    let mut events = subscribe(&client).await;
+    let born = session.born().await;
+    born.says("working").await;
+    born.completes("done").await;
+    let states = states(&mut events, "t1").await;
+    assert_eq!(states.last().unwrap(), "completed", "{states:?}");
+
+    let error =
+        client.request::<Value, _>(TASK_CHECK, params(json!({"sessionId": "x", "taskId": "t1"})));
+    let jsonrpsee_core::ClientError::Call(error) = error.await.unwrap_err() else {
+        panic!("a call")
+    };
+    assert_eq!(
+        (error.code(), error.data().unwrap().get().contains("unknownSession")),
+        (-32002, true)
+    );
+    let unknown = client.subscribe::<Value, _>(
+        TASK_SUBSCRIBE,
+        params(json!({"sessionId": "x"})),
+        TASK_UNSUBSCRIBE,
+    );
+    assert!(unknown.await.is_err());
+
+    session.tasks.close().await;
+    assert!(soon(events.next()).await.is_none(), "it ends with the session");
+    world.stop.cancel();
+    world.tracker.close();
+    soon(world.tracker.wait()).await;
+    assert!(!socket.exists(), "the server took its socket with it");
+}
+
+#[tokio::test]
+async fn two_hundred_watch_and_one_of_them_never_reads() {
+    let world = World::new();
+    let mut session = world.open("s").await;
+    let socket = served(&world).await;
+    let goals: Vec<Value> = (0..20).map(|_| json!({"goal": "x".repeat(60_000)})).collect();
+    let asker = client(&socket).await;
+    let spawn = params(json!({"sessionId": "s", "tasks": goals}));
+    let _: Value = asker.request(TASK_SPAWN, spawn).await.unwrap();
+
+    // It asks for events, again and again what all of them are, and takes nothing of it.
+    let mut slow = reach(&socket).await.unwrap().unwrap();
+    slow.write_all(
+        b"GET / HTTP/1.1\r\nhost: talaria\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+          sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    )
+    .await
+    .unwrap();
+    let mut answer = vec![0; 12];
+    soon(slow.read_exact(&mut answer)).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 101");
+    for id in 0..60 {
+        let request = json!({
+            "jsonrpc": "2.0", "id": id, "method": TASK_SUBSCRIBE, "params": {"sessionId": "s"},
+        });
+        slow.write_all(&frame(&request.to_string())).await.unwrap();
+    }
+
+    let mut watchers = Vec::new();
+    for _ in 0..8 {
+        let client = client(&socket).await;
+        for _ in 0..25 {
+            let events = subscribe(&client).await;
+            watchers.push(tokio::spawn(async move {
+                let mut events = events;
+                states(&mut events, "t20").await
+            }));
+        }
+        watchers.push(tokio::spawn(async move {
+            client.on_disconnect().await;
+            Vec::new()
+        }));
+    }
+    for _ in 0..20 {
+        let born = session.born().await;
+        born.completes("done").await;
+    }
+    for watcher in watchers.iter_mut().enumerate().filter(|(at, _)| at % 26 != 25) {
+        let states = soon(watcher.1).await.unwrap();
+        assert_eq!(states.last().unwrap(), "completed", "{states:?}");
+    }
+
+    // Nothing of what waited for it is there any more: it has lost its connection.
+    tokio::time::pause();
+    tokio::time::advance(PATIENCE + Duration::from_secs(1)).await;
+    tokio::time::resume();
+    let gone = async {
+        let mut rest = vec![0; 64 * 1024];
+        loop {
+            match slow.read(&mut rest).await {
+                Ok(0) | Err(_) => return,
+                Ok(_) => {}
+            }
+        }
+    };
+    soon(gone).await;
+    let listed: Value = asker.request(TASK_LIST, params(json!({"sessionId": "s"}))).await.unwrap();
+    assert_eq!(listed["tasks"].as_array().unwrap().len(), 20);
+}
+
+/// A text in one masked frame, as a client sends it.
+fn frame(text: &str) -> Vec<u8> {
+    let length = u8::try_from(text.len()).ok().filter(|length| *length < 126);
+    let mut frame = vec![0x81, 0x80 | length.unwrap_or(126)];
+    if length.is_none() {
+        frame.extend(u16::try_from(text.len()).unwrap().to_be_bytes());
+    }
+    frame.extend([0; 4]);
+    frame.extend(text.bytes());
+    frame
+}

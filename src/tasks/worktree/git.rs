@@ -1,0 +1,3 @@
+//! git as a program.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Git;
