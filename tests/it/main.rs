@@ -38,6 +38,7 @@ mod steering;
 mod store;
 mod stored;
 mod subagents;
+mod task_cli;
 mod tasks;
 mod tidy;
 mod transport;
