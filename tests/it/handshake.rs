@@ -10,7 +10,7 @@ use crate::support::agent::Agent;
 use crate::support::home::Home;
 
 /// Methods whose capability this version does not advertise, and some that clients try.
-const GATED: [&str; 18] = [
+const GATED: [&str; 19] = [
     "session/archive",
     "session/unarchive",
     "session/status",
@@ -26,10 +26,15 @@ const GATED: [&str; 18] = [
     "fs/read_text_file",
     "terminal/create",
     "elicitation/create",
-    "_talaria/task/spawn",
-    "_talaria/task/list",
+    "_talaria/x/y",
+    "_talaria/session/list",
+    "_talaria/task/subscribe",
     "proxy/initialize",
 ];
+
+/// Methods about tasks.
+const TASKS: [&str; 8] =
+    ["spawn", "check", "steer", "collect", "cancel", "list", "answer", "resume"];
 
 /// Methods of sessions that last.
 const STORED: [&str; 6] = [
@@ -184,8 +189,15 @@ fn c20_capabilities_are_exactly_these() {
                 "title": {},
             },
             "auth": { "logout": {} },
+            "_meta": extension(),
         })
     );
+}
+
+/// What says that the methods about tasks are served.
+fn extension() -> Value {
+    let methods: Vec<String> = TASKS.iter().map(|name| format!("_talaria/task/{name}")).collect();
+    json!({ "talaria": { "methods": methods, "events": true } })
 }
 
 #[test]
@@ -202,6 +214,7 @@ fn c20_without_a_store_there_is_nothing_of_sessions_that_last() {
             "mcpCapabilities": { "http": false, "sse": false },
             "sessionCapabilities": { "additionalDirectories": {}, "close": {} },
             "auth": { "logout": {} },
+            "_meta": extension(),
         })
     );
     let session = agent.new_session(&home);
@@ -281,9 +294,15 @@ fn assert_refused(agent: &mut Agent, home: &Home, (session, methods): (&str, &[&
 fn c21_requests_before_initialize_are_refused() {
     let home = Home::scripted("when any\n  say \"a\"\n");
     let mut agent = Agent::start(&home);
-    for method in
-        ["session/new", "session/prompt", "authenticate", "logout", "nothing", "session/load"]
-    {
+    for method in [
+        "session/new",
+        "session/prompt",
+        "authenticate",
+        "logout",
+        "nothing",
+        "session/load",
+        "_talaria/task/list",
+    ] {
         let answer = agent.call(method, &json!({ "cwd": home.work(), "mcpServers": [] }));
         assert_eq!(answer.code(), -32600, "{method}: {}", answer.response);
     }

@@ -34,6 +34,7 @@ mod run;
 mod sessions;
 mod sessions_cli;
 mod steer;
+mod steering;
 mod store;
 mod stored;
 mod subagents;

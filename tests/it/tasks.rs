@@ -8,6 +8,7 @@ mod crash;
 mod deep;
 mod delivery;
 mod end;
+mod events;
 mod faults;
 mod fields;
 mod files;

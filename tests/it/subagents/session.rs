@@ -35,6 +35,11 @@ fn c81_children_are_in_no_list_and_only_their_parent_changes_them() {
             json!({ "sessionId": id, "configId": "mode", "value": "bypass" }),
         ),
         ("session/set_title", json!({ "sessionId": id, "title": "mine" })),
+        (
+            "_session/steering",
+            json!({ "sessionId": id, "prompt": [{"type": "text", "text": "x"}] }),
+        ),
+        ("_talaria/task/list", json!({ "sessionId": id })),
     ];
     for (method, params) in requests {
         let response = chat.call(method, &params);

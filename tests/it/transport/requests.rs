@@ -12,9 +12,15 @@ use crate::support::process;
 fn c11_an_unknown_request_is_answered_and_an_unknown_notification_is_not() {
     let home = Home::empty();
     let mut agent = Agent::ready(&home);
-    for method in
-        ["nothing", "_example.com/ext", "$/nothing", "", "session/nothing", "rpc.discover"]
-    {
+    for method in [
+        "nothing",
+        "_example.com/ext",
+        "_talaria/x/y",
+        "$/nothing",
+        "",
+        "session/nothing",
+        "rpc.discover",
+    ] {
         assert_eq!(agent.call(method, &json!({ "any": [1] })).code(), -32601, "{method}");
         agent.notify(method, &json!({ "any": [1] }));
     }

@@ -169,7 +169,7 @@ async fn with(late: Late, story: impl AsyncFnOnce(World)) {
         let host = EditorHost {
             session: acp::SessionId::new("parent"),
             connection: connection.into(),
-            features: Features { read: true, write: true, terminal: true },
+            features: Features { read: true, write: true, terminal: true, events: false },
             viewer: Viewer { late, ..Viewer::default() },
             reach: Reach::default(),
             roots: Arc::new(Roots::new(root, &[])),
