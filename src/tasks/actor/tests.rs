@@ -3,6 +3,7 @@
 mod cards;
 mod fixture;
 mod lives;
+mod observed;
 mod told;
 
 use std::time::Duration;
