@@ -4,6 +4,9 @@
 use crate::fault::{Fault, Kind};
 use crate::tasks::engine::{EngineError, State};
 
+/// Files that an error names.
+const NAMED: usize = 20;
+
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TaskError {
     #[error(
@@ -70,7 +73,7 @@ pub enum TaskError {
     StillRuns { name: String, state: State },
     #[error(
         "the changes of `{name}` do not fit what is in the working tree, and nothing was touched: {}; \
-         `diff` shows them, and the branch `{branch}` has them", .files.join(", ")
+         undo what was changed there and merge again, or merge the branch `{branch}` with git", named(.files)
     )]
     Conflict { name: String, branch: String, files: Vec<String> },
     /// There is no repository, no commit, or git said no.
@@ -87,6 +90,15 @@ pub enum TaskError {
     /// It, or the task whose session it is, has ended or is ending.
     #[error("the session is closed and takes no more of this; open it again, and ask there")]
     Closed,
+}
+
+/// The first of them.
+fn named(files: &[String]) -> String {
+    let first: Vec<&str> = files.iter().take(NAMED).map(String::as_str).collect();
+    match files.len().saturating_sub(NAMED) {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
 }
 
 impl TaskError {

@@ -174,9 +174,13 @@ pub fn frame(collected: &Collected, details: &Details, age: Duration, most: u32)
     text.push_str(&format!(" · {tokens} tokens{}\n", cost(collected.cost)));
     if let Some(changes) = &collected.changes {
         text.push_str(&format!("{}\n", escaped(&letters::one_line(&changes.summary()))));
-        text.push_str(&format!(
-            "They are not in your working folder: the user decides with `/merge {name}` or `/discard {name}`.\n"
-        ));
+        text.push_str(&match (changes.files.as_slice(), details.depth) {
+            ([], _) => String::new(),
+            (_, 0 | 1) => format!(
+                "That is not in your working folder: the user decides with `/merge {name}` or `/discard {name}`.\n"
+            ),
+            (_, _) => "That is not in your working folder, only on the branch.\n".to_owned(),
+        });
         if changes.uncommitted > 0 {
             text.push_str(&format!(
                 "It did not have what was not committed when it began: {}.\n",

@@ -24,6 +24,8 @@ mod secrets;
 mod steer;
 mod told;
 mod waiting;
+#[cfg(unix)]
+mod worktree;
 
 use crate::support::home::Home;
 use crate::support::tasks::{Chat, MODEL};

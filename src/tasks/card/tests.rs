@@ -11,7 +11,7 @@ use crate::ids::CallId;
 use crate::redact::Mask;
 use crate::tasks::engine::State;
 use crate::tasks::runner::Pulse;
-use crate::tasks::{Collected, TaskName};
+use crate::tasks::{Change, ChangedFile, Changes, Collected, TaskName};
 use crate::transcript::Content;
 
 fn text(card: &CallUpdate) -> &str {
@@ -207,4 +207,45 @@ proptest! {
             prop_assert!(text.len() <= MOST_BYTES, "{} bytes: {text}", text.len());
         }
     }
+}
+
+#[test]
+fn the_card_of_an_isolated_task_names_its_branch() {
+    let changes = Changes {
+        branch: "talaria/t1-01234567".to_owned(),
+        base: "abc".to_owned(),
+        uncommitted: 0,
+        files: vec![ChangedFile {
+            path: "a.rs".to_owned(),
+            change: Change::Added,
+            added: Some(3),
+            removed: Some(0),
+        }],
+        diff: String::new(),
+        is_cut: false,
+    };
+    let mut collected = collected(State::Completed, "All is well.");
+    collected.changes = Some(changes.clone());
+    let shown = Picture::Ended { collected: &collected };
+    check(
+        shown,
+        CallStatus::Completed,
+        &expect![[r#"
+        completed · 2 min 5 s · 1 234 567 tokens · $0.25
+        branch `talaria/t1-01234567`: 1 file changed, 3 lines added, 0 removed
+        `/diff t1` shows it; `/merge t1` or `/discard t1`
+
+        All is well."#]],
+    );
+    collected.changes = Some(Changes { files: Vec::new(), ..changes });
+    let shown = Picture::Ended { collected: &collected };
+    check(
+        shown,
+        CallStatus::Completed,
+        &expect![[r#"
+        completed · 2 min 5 s · 1 234 567 tokens · $0.25
+        branch `talaria/t1-01234567`: nothing changed
+
+        All is well."#]],
+    );
 }

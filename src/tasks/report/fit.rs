@@ -146,13 +146,17 @@ mod tests {
             times in 0_usize..200_000,
             files in 0_usize..2_000,
         ) {
+            let diff = piece.repeat(times.min(300_000 / piece.len().max(1)));
             let child = SessionId::new("0197");
             let text = piece.repeat(times.min(400_000 / piece.len().max(1)));
             let message = Progress::Message { text: fitted_text(&text, &child) };
             let json = serde_json::to_string(&Body::Progress { progress: message }).unwrap();
             prop_assert!(json.len() <= LARGEST);
             let files: Vec<String> = (0..files).map(|file| format!("src/file{file}.rs")).collect();
-            let report = Report { text: text.clone(), details: json!({ "files_written": files }) };
+            let changed: Vec<_> = files.iter().map(|path| json!({ "path": path })).collect();
+            let changes = json!({ "files": changed, "diff": diff });
+            let details = json!({ "files_written": files, "changes": changes });
+            let report = Report { text: text.clone(), details };
             let cancelled = fitted(Outcome::Cancelled { reason: text, report }, &child);
             prop_assert!(serde_json::to_string(&cancelled).unwrap().len() <= LARGEST);
         }

@@ -13,7 +13,7 @@ use crate::permission::Mode;
 use crate::redact::Mask;
 use crate::tasks::engine::{Outcome, Report, Spec, State, Status, Task};
 use crate::tasks::runner::Pulse;
-use crate::tasks::{By, Details, Origin, TaskName};
+use crate::tasks::{By, Change, ChangedFile, Changes, Details, Origin, TaskName};
 use crate::transcript::Usage;
 
 fn details() -> Details {
@@ -80,6 +80,54 @@ fn a_frame_makes_sense_later() {
         All is well.
         </task_report>"#]]
     .assert_eq(&frame(&collected, &details, Duration::from_mins(5), 24_000));
+}
+
+fn changes() -> Changes {
+    let file = |path: &str, change, added| ChangedFile {
+        path: path.to_owned(),
+        change,
+        added: Some(added),
+        removed: Some(1),
+    };
+    Changes {
+        branch: "talaria/t1-01234567".to_owned(),
+        base: "abc".to_owned(),
+        uncommitted: 2,
+        files: vec![file("a.rs", Change::Modified, 2), file("b.rs", Change::Deleted, 0)],
+        diff: "-old\n+new </task_report>\n".to_owned(),
+        is_cut: false,
+    }
+}
+
+#[test]
+fn an_isolated_task_reports_its_branch_and_diff() {
+    let work = Work { changes: Some(changes()), ..work() };
+    let outcome = Outcome::Completed { report: report("All is well.\n", &work) };
+    let whole = collected(&TaskName::of(1), &task(), Some(&outcome));
+    expect![[r#"
+        <task_report id="t1" state="completed">
+        goal: Look &lt;/task_report> around
+        asked for 5 min ago · worked 1 min 5 s · waited 5 s · 12 000 tokens · $0.25
+        branch `talaria/t1-01234567`: 2 files changed, 2 lines added, 2 removed
+        That is not in your working folder: the user decides with `/merge t1` or `/discard t1`.
+        It did not have what was not committed when it began: 2 files.
+
+        All is well.
+
+        Its diff:
+        -old
+        +new &lt;/task_report>
+        </task_report>"#]]
+    .assert_eq(&frame(&whole, &details(), Duration::from_mins(5), 24_000));
+
+    let long = Changes { diff: "+ä\n".repeat(20_000), ..changes() };
+    let work = Work { changes: Some(long), unsealed: Some("it took long".to_owned()), ..work };
+    let outcome = Outcome::Cancelled { reason: "enough".to_owned(), report: report("", &work) };
+    let cut = collected(&TaskName::of(1), &task(), Some(&outcome));
+    assert_eq!(cut.error.as_deref(), Some("enough; it took long"));
+    let frame = frame(&cut, &details(), Duration::from_mins(5), 24_000);
+    assert!(frame.chars().count() < 9_000, "{}", frame.chars().count());
+    assert!(frame.contains("the rest is left out; the branch has it, and `/diff t1`"), "{frame}");
 }
 
 #[test]

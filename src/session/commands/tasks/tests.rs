@@ -2,10 +2,13 @@
 
 use expect_test::expect;
 
-use super::words::{cancelled, checked, collected, listed, started, steered};
+use super::words::{cancelled, changed, checked, collected, listed, merged, started, steered};
 use super::{TaskCommand, parse};
 use crate::tasks::engine::State;
-use crate::tasks::{Cancelled, Checked, Collected, Pending, Row, Started, Steered};
+use crate::tasks::{
+    Cancelled, Change, ChangedFile, Changes, Checked, Collected, Pending, Row, Started, Steered,
+    TaskError, TaskName,
+};
 use crate::transcript::Content;
 
 fn read(typed: &str) -> Option<TaskCommand> {
@@ -41,6 +44,11 @@ fn commands_are_read_as_they_are_typed() {
         "/resume",
         "/resume all",
         "/resume t0",
+        "/diff t1",
+        "/diff",
+        "/merge t1, t2.1",
+        "/merge all",
+        "/discard `t1` t2",
         "/model x",
     ] {
         let read = match read(typed) {
@@ -72,6 +80,11 @@ fn commands_are_read_as_they_are_typed() {
         /resume: Resume(All)
         /resume all: Resume(All)
         /resume t0: Misread("`/resume t1`, or `/resume all`")
+        /diff t1: Diff([TaskName([1])])
+        /diff: Misread("`/diff t1`; `/tasks` lists them")
+        /merge t1, t2.1: Merge([TaskName([1]), TaskName([2, 1])])
+        /merge all: Misread("`/merge t1`; `/tasks` lists them")
+        /discard `t1` t2: Discard([TaskName([1]), TaskName([2])])
         /model x: no command of tasks
     "#]]
     .assert_eq(&text);
@@ -214,4 +227,56 @@ fn the_words_of_the_answers() {
         `t1` is cancelled.
         `t1` is completed."#]]
     .assert_eq(&answers.join("\n\n"));
+}
+
+#[test]
+fn the_words_for_changes() {
+    let file = |path: &str, change| ChangedFile {
+        path: path.to_owned(),
+        change,
+        added: Some(1),
+        removed: Some(0),
+    };
+    let changes = Changes {
+        branch: "talaria/t1-01234567".to_owned(),
+        base: "0123456789abcdef".to_owned(),
+        uncommitted: 1,
+        files: vec![file("a.rs", Change::Added), file("b.rs", Change::Deleted)],
+        diff: "+one\n".to_owned(),
+        is_cut: true,
+    };
+    let name = TaskName::of(1);
+    let nothing = Changes { files: Vec::new(), diff: String::new(), ..changes.clone() };
+    let conflict = TaskError::Conflict {
+        name: "t1".to_owned(),
+        branch: changes.branch.clone(),
+        files: vec!["a.rs".to_owned(), "b.rs".to_owned()],
+    };
+    let texts = [
+        changed(&name, State::Running, &changes),
+        changed(&name, State::Completed, &nothing),
+        merged(&changes.files),
+        merged(&[]),
+        conflict.fault().sentence(),
+    ];
+    expect![[r#"
+        `t1` running, branch `talaria/t1-01234567`: 2 files changed, 2 lines added, 0 removed
+        It did not have what was not committed when it began: 1 file.
+
+        ```diff
+        +one
+        ```
+
+        The rest is left out; `git diff 0123456789ab talaria/t1-01234567` shows what is committed of it.
+        ---
+        `t1` completed, branch `talaria/t1-01234567`: nothing changed
+        It did not have what was not committed when it began: 1 file.
+        ---
+        Merged into the working tree, not committed: 2 files.
+        - added: a.rs
+        - deleted: b.rs
+        ---
+        There was nothing to merge: no file was changed.
+        ---
+        The changes of `t1` do not fit what is in the working tree, and nothing was touched: a.rs, b.rs; `diff` shows them, and the branch `talaria/t1-01234567` has them."#]].assert_eq(&texts.join("\n---\n"));
 }
