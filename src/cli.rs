@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod drive;
 pub mod run;
 pub mod sessions;
+pub mod task;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
@@ -34,6 +35,8 @@ enum Command {
     Drive(drive::DriveArgs),
     /// List, show, export and delete stored sessions
     Sessions(sessions::SessionsArgs),
+    /// Start, watch and steer background tasks of a session that is open in an editor
+    Task(task::TaskArgs),
     /// Show the configuration
     Config(config::ConfigArgs),
     /// Check the set-up
@@ -46,6 +49,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Some(Command::Run(args)) => block_on(async { Ok(run::run(args).await) }),
         Some(Command::Drive(args)) => block_on(async { Ok(drive::run(args).await) }),
         Some(Command::Sessions(args)) => block_on(async { Ok(sessions::run(args).await) }),
+        Some(Command::Task(args)) => block_on(async { Ok(task::run(args).await) }),
         Some(Command::Config(args)) => {
             config::run(&args, &Environment::read(), &mut std::io::stdout().lock())?;
             Ok(ExitCode::SUCCESS)

@@ -2,6 +2,7 @@
 //! serves to other programs of the same user. It translates to the operations of `tasks` and gives nobody more rights
 //! than the session has. It opens no session.
 
+pub mod client;
 mod convert;
 mod error;
 mod events;

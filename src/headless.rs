@@ -6,6 +6,7 @@ pub mod client;
 pub mod demo;
 pub mod editor;
 pub mod laws;
+pub mod lines;
 pub mod policy;
 pub mod print;
 pub mod process;

@@ -19,8 +19,8 @@ pub(super) fn read<T: DeserializeOwned>(params: Value) -> Result<T, CallError> {
     };
     let read = |fields: Map<String, Value>| serde_json::from_value::<T>(Value::Object(fields));
     read(params.clone()).map_err(|error| {
-        let try_without = &mut |fields| read(fields).err().map(|error| error.to_string());
-        CallError::invalid(what_is_wrong(&error.to_string(), &params, try_without))
+        let error_of = &mut |fields| read(fields).err().map(|error| error.to_string());
+        CallError::invalid(what_is_wrong(&error.to_string(), &params, error_of))
     })
 }
 
@@ -28,17 +28,21 @@ pub(super) fn read<T: DeserializeOwned>(params: Value) -> Result<T, CallError> {
 fn what_is_wrong(
     error: &str,
     params: &Map<String, Value>,
-    try_without: &mut dyn FnMut(Map<String, Value>) -> Option<String>,
+    error_of: &mut dyn FnMut(Map<String, Value>) -> Option<String>,
 ) -> String {
-    // These say names of fields, which are ours.
+    // Here and not in a field, if it makes a difference that it is there.
     if let Some(field) = error.strip_prefix("missing field ") {
-        return format!("The field {field} is missing.");
+        let mut with = params.clone();
+        with.insert(field.trim_matches('`').to_owned(), Value::Null);
+        if error_of(with).as_deref() != Some(error) {
+            return format!("The field {field} is missing.");
+        }
     }
     let mut required = None;
     for name in params.keys() {
         let mut others = params.clone();
         others.remove(name);
-        match try_without(others) {
+        match error_of(others) {
             None => return field_is_wrong(name, error),
             Some(other) if other == format!("missing field `{name}`") => required = Some(name),
             Some(_) => {}

@@ -10,6 +10,7 @@ use similar::ChangeTag;
 
 use super::card;
 use super::diff;
+use super::lines::{self, Standing};
 use super::policy;
 use super::seen::RpcError;
 use super::terminals::Screen;
@@ -64,6 +65,8 @@ pub struct Printer<'a> {
     message: String,
     ends_with_newline: bool,
     calls: HashMap<String, Call>,
+    /// How each task was last said to stand, by its card.
+    standings: HashMap<String, Standing>,
     shown_diffs: HashSet<String>,
     usage: Option<Value>,
 }
@@ -77,6 +80,7 @@ impl<'a> Printer<'a> {
             message: String::new(),
             ends_with_newline: true,
             calls: HashMap::new(),
+            standings: HashMap::new(),
             shown_diffs: HashSet::new(),
             usage: None,
         }
@@ -285,7 +289,7 @@ impl<'a> Printer<'a> {
         let before = call.status.clone();
         merge(call, update);
         if let Some(mark) = card::mark(update).filter(|mark| mark.is_card) {
-            return self.card(&id, &before, mark.state);
+            return self.card(&id, mark.state);
         }
         if call.status == before {
             return Ok(());
@@ -319,33 +323,26 @@ impl<'a> Printer<'a> {
         self.out.flush()
     }
 
-    /// The card of a task: shown when it comes to be, and when the task is over. That it goes on is looked
-    /// at where cards are shown, not in a log.
-    fn card(&mut self, id: &str, before: &str, state: &str) -> io::Result<()> {
+    /// The card of a task: a line for each state of it. That it goes on is looked at where cards are shown, not
+    /// in a log.
+    fn card(&mut self, id: &str, state: &str) -> io::Result<()> {
         let Some(call) = self.calls.get(id) else { return Ok(()) };
-        let is_over = |status: &str| matches!(status, "completed" | "failed");
-        let is_new = before.is_empty();
-        if is_over(before) || !is_new && !is_over(&call.status) {
-            return Ok(());
-        }
         let title = without_control(&call.title).replace('\n', " ");
-        if !is_over(&call.status) {
-            let word = if state == "queued" { "queued" } else { "started" };
-            self.start_line()?;
-            let line = self.painted("36", &format!("◦ {title}"));
-            writeln!(self.out, "{line} … {word}")?;
-            return self.out.flush();
-        }
-        let failed = call.status == "failed";
         let text: String = call.content.iter().map(content_text).collect();
-        // The first line is how it ended.
+        let failed = call.status == "failed";
+        // The first line is how it stands.
         let (head, rest) = text.split_once('\n').unwrap_or((&text, ""));
-        let head = without_control(if head.is_empty() { state } else { head });
-        let head = if failed { self.painted("31", &head) } else { head };
+        let details = without_control(if head.is_empty() { state } else { head });
+        let now = Standing { state: state.to_owned(), details };
+        let before = self.standings.insert(id.to_owned(), now.clone());
+        let Some(line) = lines::change(&title, before.as_ref(), &now) else { return Ok(()) };
         self.start_line()?;
-        let line = self.painted("36", &format!("● {title}"));
-        writeln!(self.out, "{line} … {head}")?;
-        self.output(rest.trim_matches('\n'))?;
+        let head = self.painted("36", &line.head);
+        let words = if failed { self.painted("31", &line.words) } else { line.words };
+        writeln!(self.out, "{head} … {words}")?;
+        if line.is_over {
+            self.output(rest.trim_matches('\n'))?;
+        }
         self.out.flush()
     }
 

@@ -94,6 +94,16 @@ pub fn interrupted(name: impl fmt::Display) -> String {
     format!("interrupted: the process that ran it ended\n`/resume {name}` lets it go on")
 }
 
+/// What the card of a queued task says.
+pub fn queued(place: impl fmt::Display) -> String {
+    format!("queued, place {place}")
+}
+
+/// The first line of the card of a task that asks.
+pub fn waits(title: &str) -> String {
+    format!("waiting for permission: {title}")
+}
+
 /// The card, whole. It says the same for as long as nothing but time has passed.
 pub fn card(face: Face<'_>, picture: Picture<'_>, mask: &Mask) -> CallUpdate {
     let goal = mask.hide(face.goal);
@@ -126,7 +136,7 @@ pub fn update(face: Face<'_>, picture: Picture<'_>, mask: &Mask) -> CallUpdate {
 
 fn text(name: &TaskName, picture: Picture<'_>, mask: &Mask) -> String {
     match picture {
-        Picture::Queued { place } => format!("queued, place {place}"),
+        Picture::Queued { place } => queued(place),
         Picture::Running { pulse } => {
             let mut head = vec![format!("running{}", work(pulse))];
             if pulse.is_stalled {
@@ -141,7 +151,7 @@ fn text(name: &TaskName, picture: Picture<'_>, mask: &Mask) -> String {
         Picture::Waiting { asker, title, pulse } => {
             let title = cut(&letters::one_line(&mask.hide(title)), LONGEST_LINE);
             let head = vec![
-                format!("waiting for permission: {title}"),
+                waits(&title),
                 format!("answer the dialog, or `/allow {asker}`, `/deny {asker}`"),
             ];
             with_tail(head, pulse, mask)
@@ -191,12 +201,8 @@ fn with_tail(mut head: Vec<String>, pulse: &Pulse, mask: &Mask) -> String {
 
 /// How it ended, and the report's head.
 fn ended(name: &TaskName, collected: &Collected, mask: &Mask) -> String {
-    let time = duration(Duration::from_secs(collected.working_seconds));
-    let tokens = match collected.tokens {
-        0 => String::new(),
-        tokens => format!(" · {} tokens", grouped(tokens)),
-    };
-    let mut text = format!("{} · {time}{tokens}{}", collected.state, cost(collected.cost));
+    let (state, seconds) = (collected.state.name(), collected.working_seconds);
+    let mut text = how_it_ended(state, seconds, collected.tokens, collected.cost);
     if let Some(error) = &collected.error {
         text.push_str(&format!("\n{}", cut(&letters::one_line(&mask.hide(error)), LONGEST_LINE)));
     }
@@ -251,6 +257,16 @@ fn ended(name: &TaskName, collected: &Collected, mask: &Mask) -> String {
     text + &last
 }
 
+/// "completed · 12 s · 1 200 tokens": the first line of the card of a task that is over.
+pub fn how_it_ended(state: &str, working_seconds: u64, tokens: u64, price: Option<f64>) -> String {
+    let time = duration(Duration::from_secs(working_seconds));
+    let tokens = match tokens {
+        0 => String::new(),
+        tokens => format!(" · {} tokens", grouped(tokens)),
+    };
+    format!("{state} · {time}{tokens}{}", cost(price))
+}
+
 /// " · $0.25"; nothing where the price is not known.
 pub(super) fn cost(cost: Option<f64>) -> String {
     match cost {
@@ -265,7 +281,7 @@ fn longest_ticks(line: &str) -> usize {
 }
 
 /// `2 min 5 s`.
-pub(super) fn duration(duration: Duration) -> String {
+pub fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match (seconds / 3_600, seconds / 60 % 60, seconds % 60) {
         (0, 0, seconds) => format!("{seconds} s"),

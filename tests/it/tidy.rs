@@ -10,7 +10,7 @@ use source::{Source, code_only};
 
 /// Words, the places that may use them, and what to do elsewhere. A place is a path under `src/`
 /// without `.rs`; it stands for its folder too.
-const CONFINED: [(&[&str], &[&str], &str); 7] = [
+const CONFINED: [(&[&str], &[&str], &str); 8] = [
     (
         &["agent_client_protocol"],
         &["acp", "headless", "agents"],
@@ -27,6 +27,11 @@ const CONFINED: [(&[&str], &[&str], &str); 7] = [
         "the engine of the database stays in `store`: ask it for what you need, in types of ours",
     ),
     (
+        &["jsonrpsee", "jsonrpsee_core", "jsonrpsee_server", "jsonrpsee_types", "jsonrpsee_ws_client"],
+        &["control"],
+        "the socket's protocol stays in `control`: call `control::Table`, or `control::client`",
+    ),
+    (
         &["std::fs", "tokio::fs"],
         &[
             "config",
@@ -40,6 +45,8 @@ const CONFINED: [(&[&str], &[&str], &str); 7] = [
             "model/scripted",
             "headless",
             "app",
+            "control/place",
+            "control/peer",
         ],
         "files are read by the modules that own them: take the content, or go through `tools::host`",
     ),

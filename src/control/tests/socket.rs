@@ -124,7 +124,8 @@ async fn two_hundred_watch_and_one_of_them_never_reads() {
     let goals: Vec<Value> = (0..20).map(|_| json!({"goal": "x".repeat(60_000)})).collect();
     let asker = client(&socket).await;
     let spawn = params(json!({"sessionId": "s", "tasks": goals}));
-    let _: Value = asker.request(TASK_SPAWN, spawn).await.unwrap();
+    let started: Value = asker.request(TASK_SPAWN, spawn).await.unwrap();
+    assert_eq!(started["tasks"].as_array().unwrap().len(), 20);
 
     // It asks for events, again and again what all of them are, and takes nothing of it.
     let mut slow = reach(&socket).await.unwrap().unwrap();

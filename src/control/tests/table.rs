@@ -84,7 +84,7 @@ async fn errors_say_what_is_wrong_for_programs_and_for_users() {
             let mut params = whole.clone();
             params["sessionId"] = json!("s");
             params["taskId"] = json!(name);
-            params["taskIds"] = json!(["t1", name]);
+            params["taskIds"] = json!([name, "t1"]);
             let error = fails(method, params).await;
             assert_eq!(kind(&error), (-32002, "unknownTask"), "{method}: {error:?}");
         }

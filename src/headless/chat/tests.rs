@@ -320,6 +320,7 @@ async fn what_a_task_asks_for_while_nobody_is_there_stays_open() {
             `t9` has reported.
             ? the turn's own
               → refused
+            ◦ `t1` … waiting
             ? `t1` · second
               → not answered
         "#]],
@@ -364,6 +365,7 @@ async fn a_person_is_asked_while_no_prompt_is_open() {
             › go
 
             ◦ `t1` … started
+            ◦ `t1` … waiting
             ? `t1` · first
               → not answered
             ? `t1` · second

@@ -181,8 +181,11 @@ fn a_card_is_shown_when_it_comes_to_be_and_when_its_task_is_over() {
     ];
     let expected = expect![[r#"
         I let it
-        ◦ `t1` · Look … queued
+        ◦ `t1` · Look … queued, place 1
+        ◦ `t1` · Look … started
         Started.
+        ◦ `t1` · Look … waiting
+        ◦ `t1` · Look … goes on
         ● `t1` · Look … done
         ● `t1` · Look … completed · 3 s
             It is there.
