@@ -106,7 +106,7 @@ impl Server {
             Some(id) => {
                 let session = self.sessions.on_its_way(id);
                 Some(session.ok_or_else(|| {
-                    let data = json!({ "kind": "unknownSession", "sessionId": id });
+                    let data = json!({ "kind": "unknownSession" });
                     self.unknown(&acp::SessionId::new(id)).data(data)
                 })?)
             }
@@ -120,6 +120,7 @@ impl Server {
             let permit = self.waits.clone().try_acquire_owned();
             let permit = permit.map_err(|_| {
                 invalid(&format!("{MOST_WAITS} requests wait for tasks already: wait for some"))
+                    .data(json!({ "kind": "limit" }))
             })?;
             // It may take for ever, as a prompt may.
             Some((permit, self.wire.open_prompt()))

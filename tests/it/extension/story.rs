@@ -54,16 +54,19 @@ fn what_is_served_is_advertised() {
 fn a_task_is_started_watched_steered_and_collected() {
     let home = home("");
     let mut panel = Panel::new(&home);
-    let asked = json!({ "tasks": [{ "goal": "step a", "context": "Nothing." }], "key": "panel-1" });
+    let asked = json!({ "tasks": [{ "goal": "step a" }], "key": "panel-1" });
     assert_eq!(ids(&panel.call("spawn", asked.clone())), [("t1", "running")]);
     // The answer was lost, and the client asks again.
     assert_eq!(ids(&panel.call("spawn", asked)), [("t1", "running")]);
     let row = panel.until("t1", |row| row["line"].is_string());
     assert_eq!((&row["goal"], &row["state"]), (&json!("step a"), &json!("running")));
     let checked = panel.call("check", json!({ "taskId": "t1", "lines": 2 }));
-    assert_eq!(checked["lines"], json!(["Begun a."]));
+    let lines = checked["lines"].as_array().unwrap();
+    // A word that is still being written is not shown: it may be a secret.
+    assert!(lines.iter().all(|line| "Begun a.".starts_with(line.as_str().unwrap())), "{checked}");
     let collected = panel.call("collect", json!({ "taskIds": ["t1"], "timeoutSeconds": 0 }));
-    assert_eq!(collected["tasks"][0]["partial"], "Begun a.");
+    let partial = collected["tasks"][0]["partial"].as_str().unwrap();
+    assert!("Begun a.".starts_with(partial), "{collected}");
     let steered = panel.call("steer", json!({ "taskId": "t1", "message": "be quick" }));
     assert_eq!(steered["receipt"], "queued");
     let wait = panel.begin("collect", json!({ "taskIds": ["t1"], "wait": "any" }));
@@ -80,7 +83,8 @@ fn a_task_is_started_watched_steered_and_collected() {
     assert_eq!((&missed["receipt"], &missed["state"]), (&json!("missed"), &json!("completed")));
     // To read a report takes nothing from the conversation: its card says how it ended, and a new task goes on from it.
     panel.chat.until("t1", "completed");
-    let next = panel.spawn_with(json!({ "goal": "more", "continues": "t1" }));
+    let next =
+        panel.spawn_with(json!({ "goal": "more", "context": "Be short.", "continues": "t1" }));
     let collected = panel.call("collect", json!({ "taskIds": [next, "t1"] }));
     assert_eq!(ids(&collected), [("t2", "completed"), ("t1", "completed")]);
 }
@@ -198,26 +202,22 @@ fn steering_answers_as_the_schema_says() {
     let mut panel = Panel::new(&home);
     let of = |schema: &Schema| schema.method("_session/steering")["result"].clone();
     let result = of(&panel.schema);
-    let params = |panel: &Panel, meta: Option<Value>| {
-        let mut params = json!({
-            "sessionId": panel.chat.session, "prompt": [{ "type": "text", "text": "hold it" }],
-        });
-        if let Some(meta) = meta {
-            params["_meta"] = meta;
-        }
-        params
-    };
-    let idle = json!({ "steering": { "idleBehavior": "promptRequired" } });
-    let refused = panel.chat.call("_session/steering", &params(&panel, Some(idle)));
+    let session = panel.chat.session.clone();
+    let saying =
+        |text: &str| json!({ "sessionId": session, "prompt": [{ "type": "text", "text": text }] });
+    let mut careful = saying("hold it");
+    careful["_meta"] = json!({ "steering": { "idleBehavior": "promptRequired" } });
+    panel.schema.assert_is(&panel.schema.method("_session/steering")["params"], &careful);
+    let refused = panel.chat.call("_session/steering", &careful);
     panel.schema.assert_is(&result, &refused["result"]);
     assert_eq!(refused["result"]["outcome"], "promptRequired");
-    let began = panel.chat.call("_session/steering", &params(&panel, None));
+    let began = panel.chat.call("_session/steering", &saying("hold it"));
     panel.schema.assert_is(&result, &began["result"]);
     assert_eq!(began["result"]["outcome"], "startedNewTurn");
     panel.chat.until_said("Holding it.");
-    let injected = panel.chat.call("_session/steering", &params(&panel, None));
+    let injected = panel.chat.call("_session/steering", &saying("be quick"));
     panel.schema.assert_is(&result, &injected["result"]);
     assert_eq!(injected["result"]["outcome"], "injected");
     home.open_gate("it");
-    panel.chat.until_said("heard hold it");
+    panel.chat.until_said("You said be quick.");
 }
