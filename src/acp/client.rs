@@ -20,7 +20,7 @@ pub(super) use self::reach::Reach;
 use super::inbound::Features;
 use crate::ids::{SessionId, TerminalId};
 use crate::tools::host::{Command, Ended, Finished, Host, HostError, Omitted, Watch};
-use crate::tools::local::Local;
+use crate::tools::local::{Local, TOOL_OF, tool_of};
 use crate::tools::roots::Roots;
 use crate::viewer::Viewer;
 
@@ -202,6 +202,8 @@ impl EditorHost {
         let request = acp::CreateTerminalRequest::new(self.session.clone(), program)
             .args(args)
             .cwd(command.cwd.clone())
+            // It is the editor's process, and a tool of ours all the same.
+            .env(vec![acp::EnvVariable::new(TOOL_OF, tool_of().to_string_lossy())])
             .output_byte_limit(command.output_limit as u64);
         let sent = self.connection.send_request(request);
         let request = sent.cancellation_handle();

@@ -92,9 +92,10 @@ impl From<TaskError> for CallError {
             TaskError::Unavailable(_) => (error_codes::INTERNAL, ErrorKind::Unavailable),
         };
         let message = error.fault().sentence();
-        let (task_id, files) = match error {
-            TaskError::Conflict { name, files, .. } => (Some(name), files),
-            _ => (None, Vec::new()),
+        let (task_id, files) = if let TaskError::Conflict { name, files, .. } = error {
+            (Some(name), files)
+        } else {
+            (None, Vec::new())
         };
         Self::with(code, message, &ErrorData { kind, task_id, files })
     }

@@ -9,9 +9,9 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use serde::Serialize;
 use serde_json::Value;
+use talaria_protocol as protocol;
 use talaria_protocol::session as wire_session;
 use talaria_protocol::task as wire;
-use talaria_protocol::{self as protocol};
 
 use super::table::About;
 use super::{CallError, convert, params};
@@ -200,9 +200,11 @@ fn resume(doors: Arc<Doors>, params: Value) -> Served {
     async move {
         let wire::ResumeTaskRequest { session_id, which } = params::read(params)?;
         let tasks = doors.tasks(&session_id)?;
-        let is_interrupted = |name: &TaskName, state: State| match state {
-            State::Interrupted => Ok(()),
-            state => Err(TaskError::NotInterrupted { name: name.to_string(), state }),
+        let is_interrupted = |name: &TaskName, state: State| {
+            if state == State::Interrupted {
+                return Ok(());
+            }
+            Err(TaskError::NotInterrupted { name: name.to_string(), state })
         };
         let mut resumed = Vec::new();
         for which in targets(which, &tasks, is_interrupted).await? {

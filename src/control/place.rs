@@ -111,8 +111,8 @@ impl Place {
         self.make()?;
         let (_, random) = uuid::Uuid::now_v7().as_u64_pair();
         let name = format!("{}-{:08x}", std::process::id(), random & 0xFFFF_FFFF);
-        let (new, path) =
-            ["new", SOCKET].map(|ending| self.folder().join(format!("{name}.{ending}"))).into();
+        let [new, path] =
+            [NEW, SOCKET].map(|ending| self.folder().join(format!("{name}.{ending}")));
         let bind = || {
             // Before it listens, a socket refuses like one whose server is gone: nobody may find it yet.
             let listener = UnixListener::bind(&new)?;

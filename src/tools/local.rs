@@ -40,7 +40,7 @@ pub const TOOL_OF: &str = "TALARIA_TOOL_OF";
 
 /// The value of [`TOOL_OF`] for what this process runs: process ids, the outermost server first.
 #[expect(clippy::disallowed_methods, reason = "handed on to what is run, and to nothing here")]
-pub(super) fn tool_of() -> OsString {
+pub fn tool_of() -> OsString {
     let own = std::process::id().to_string();
     let mut value = std::env::var_os(TOOL_OF).filter(|value| !value.is_empty());
     if let Some(value) = &mut value {

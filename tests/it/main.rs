@@ -16,6 +16,8 @@ mod calls;
 mod cancel;
 mod cards;
 mod chat;
+#[cfg(unix)]
+mod control;
 mod drive;
 mod editor_host;
 mod engine;

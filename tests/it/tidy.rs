@@ -27,7 +27,13 @@ const CONFINED: [(&[&str], &[&str], &str); 8] = [
         "the engine of the database stays in `store`: ask it for what you need, in types of ours",
     ),
     (
-        &["jsonrpsee", "jsonrpsee_core", "jsonrpsee_server", "jsonrpsee_types", "jsonrpsee_ws_client"],
+        &[
+            "jsonrpsee",
+            "jsonrpsee_core",
+            "jsonrpsee_server",
+            "jsonrpsee_types",
+            "jsonrpsee_ws_client",
+        ],
         &["control"],
         "the socket's protocol stays in `control`: call `control::Table`, or `control::client`",
     ),

@@ -8,8 +8,11 @@ use jsonrpsee_core::params::ObjectParams;
 use jsonrpsee_core::traits::ToRpcParams;
 use jsonrpsee_ws_client::{WsClient, WsClientBuilder};
 use serde_json::{Value, json};
-use talaria_protocol::*;
+use talaria_protocol::{
+    SESSION_LIST, TASK_CHECK, TASK_LIST, TASK_SPAWN, TASK_SUBSCRIBE, TASK_UNSUBSCRIBE,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::task::JoinSet;
 
 use super::fixture::{World, soon};
 use crate::control::events::PATIENCE;
@@ -145,27 +148,22 @@ async fn two_hundred_watch_and_one_of_them_never_reads() {
         slow.write_all(&frame(&request.to_string())).await.unwrap();
     }
 
-    let mut watchers = Vec::new();
+    let mut clients = Vec::new();
+    let mut watchers = JoinSet::new();
     for _ in 0..8 {
         let client = client(&socket).await;
         for _ in 0..25 {
-            let events = subscribe(&client).await;
-            watchers.push(tokio::spawn(async move {
-                let mut events = events;
-                states(&mut events, "t20").await
-            }));
+            let mut events = subscribe(&client).await;
+            watchers.spawn(async move { states(&mut events, "t20").await });
         }
-        watchers.push(tokio::spawn(async move {
-            client.on_disconnect().await;
-            Vec::new()
-        }));
+        clients.push(client);
     }
     for _ in 0..20 {
         let born = session.born().await;
         born.completes("done").await;
     }
-    for watcher in watchers.iter_mut().enumerate().filter(|(at, _)| at % 26 != 25) {
-        let states = soon(watcher.1).await.unwrap();
+    while let Some(states) = soon(watchers.join_next()).await {
+        let states = states.unwrap();
         assert_eq!(states.last().unwrap(), "completed", "{states:?}");
     }
 

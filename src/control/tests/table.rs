@@ -1,7 +1,10 @@
 //! The methods, called as the connection of the client calls them.
 
 use serde_json::{Value, json};
-use talaria_protocol::*;
+use talaria_protocol::{
+    REQUESTS, SOCKET_REQUESTS, TASK_ANSWER, TASK_CANCEL, TASK_CHECK, TASK_COLLECT, TASK_DIFF,
+    TASK_EVENT, TASK_LIST, TASK_RESUME, TASK_SPAWN, TASK_STEER,
+};
 
 use super::fixture::{World, call};
 
