@@ -406,7 +406,8 @@ async fn is_no_child(place: &Place, id: &SessionId) -> Result<(), Error> {
 /// The numbers of the tasks that go on where the session is opened anew.
 async fn live_tasks(to_open: &ToOpen) -> BTreeSet<u64> {
     let Some(tasks) = to_open.turnstile.tasks.get() else { return BTreeSet::new() };
-    let rows = tasks.list(None).await.unwrap_or_default();
+    // The one before it may have ended before it was there for its tasks: nobody waits for that.
+    let rows = tasks.known().await.unwrap_or_default();
     let live = rows.iter().filter(|row| !row.state.is_final() && row.state != State::Interrupted);
     let names = live.filter_map(|row| row.task_id.parse::<TaskName>().ok());
     names.filter_map(|name| name.path().first().copied()).collect()

@@ -291,6 +291,7 @@ impl Actor {
                 | Ask::Cancel { .. }
                 | Ask::CancelChild { .. }
                 | Ask::List { .. }
+                | Ask::Known { .. }
                 | Ask::Observe { .. }
                 | Ask::Changed { .. }
                 | Ask::Answer { .. }

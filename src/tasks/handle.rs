@@ -107,6 +107,7 @@ pub(super) enum Ask {
     Cancel { which: Which, reason: Option<String>, reply: Reply<Vec<Cancelled>> },
     CancelChild { child: SessionId, reply: Reply<bool> },
     List { state: Option<State>, reply: Reply<Vec<Row>> },
+    Known { reply: Reply<Vec<Row>> },
     Observe { reply: Reply<watch::Receiver<u64>> },
     Changed { since: u64, reply: Reply<(u64, Vec<Row>)> },
     Answer { task: TaskName, answer: Answer, reply: Reply<State> },
@@ -135,7 +136,7 @@ impl Ask {
             Self::Wait { reply, .. } => say(reply, why),
             Self::Cancel { reply, .. } => say(reply, why),
             Self::CancelChild { reply, .. } => say(reply, why),
-            Self::List { reply, .. } => say(reply, why),
+            Self::List { reply, .. } | Self::Known { reply } => say(reply, why),
             Self::Observe { reply } => say(reply, why),
             Self::Changed { reply, .. } => say(reply, why),
             Self::Answer { reply, .. } => say(reply, why),
@@ -219,6 +220,11 @@ impl TasksHandle {
     /// All tasks of the session, or those in one state, newest first.
     pub async fn list(&self, state: Option<State>) -> Result<Vec<Row>, TaskError> {
         self.ask(|reply| Ask::List { state, reply }).await
+    }
+
+    /// All of which is known now: none, where the session has not been there. All other requests wait for it then.
+    pub async fn known(&self) -> Result<Vec<Row>, TaskError> {
+        self.ask(|reply| Ask::Known { reply }).await
     }
 
     /// Watches the session's tasks.

@@ -33,8 +33,10 @@ const GATED: [&str; 19] = [
 ];
 
 /// Methods about tasks.
-const TASKS: [&str; 8] =
-    ["spawn", "check", "steer", "collect", "cancel", "list", "answer", "resume"];
+const TASKS: [&str; 11] = [
+    "spawn", "check", "steer", "collect", "cancel", "list", "answer", "resume", "diff", "merge",
+    "discard",
+];
 
 /// Methods of sessions that last.
 const STORED: [&str; 6] = [

@@ -28,7 +28,9 @@ impl Actor {
         let ends =
             matches!(request.ask, Ask::Close { .. } | Ask::Abandon { .. } | Ask::Detach { .. });
         match &mut self.loading {
-            Loading::Early(waiting) if !ends && !matches!(request.ask, Ask::Attach(_)) => {
+            Loading::Early(waiting)
+                if !ends && !matches!(request.ask, Ask::Attach(_) | Ask::Known { .. }) =>
+            {
                 if waiting.len() < MOST_EARLY {
                     return waiting.push(Box::new(request));
                 }
@@ -61,6 +63,7 @@ impl Actor {
                 let is_below = self.state.cancel_child(&session, &child, CANCELLED);
                 drop(reply.send(Ok(is_below)));
             }
+            Ask::Known { reply } => drop(reply.send(Ok(self.rows(&session, None)))),
             Ask::List { state, reply } => drop(reply.send(Ok(self.rows(&session, state)))),
             Ask::Observe { reply } => drop(reply.send(Ok(self.observe(&session)))),
             Ask::Changed { since, reply } => drop(reply.send(Ok(self.changed(&session, since)))),

@@ -224,6 +224,8 @@ async fn what_is_asked_before_the_session_is_there_waits_for_it() {
         (started.len(), early.list(None).await.unwrap().len())
     });
     tokio::task::yield_now().await;
+    assert_eq!(soon(house.tasks.known()).await, Ok(Vec::new()));
+    soon(house.tasks.detach()).await;
     house.attach(Knows::Reports(&[]), &[]).await;
     assert_eq!(soon(asked.join_next()).await.unwrap().unwrap(), (1, 1));
     assert_eq!(house.born().await.goal, "one");
