@@ -278,5 +278,5 @@ fn the_words_for_changes() {
         ---
         There was nothing to merge: no file was changed.
         ---
-        The changes of `t1` do not fit what is in the working tree, and nothing was touched: a.rs, b.rs; `diff` shows them, and the branch `talaria/t1-01234567` has them."#]].assert_eq(&texts.join("\n---\n"));
+        The changes of `t1` do not fit what is in the working tree, and nothing was touched: a.rs, b.rs; undo what was changed there and merge again, or merge the branch `talaria/t1-01234567` with git."#]].assert_eq(&texts.join("\n---\n"));
 }
