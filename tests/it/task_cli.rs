@@ -1,7 +1,7 @@
 //! `talaria task` as a user calls it, beside the editor that has the session open.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -138,7 +138,7 @@ fn a_task_is_started_looked_at_steered_and_collected_beside_the_chat() {
     home.open_gate("go");
     let report = task(&home, &["collect", "t1"], 0);
     assert!(report.starts_with("t1 completed · 0 s"), "{report}");
-    assert!(report.contains("heard look at b"), "{report}");
+    assert!(report.contains("You said look at b."), "{report}");
     // The editor shows it, and the conversation has the report.
     chat.until("t1", "completed");
     assert!(chat.say("/tasks").contains("`t1` completed"));
@@ -293,17 +293,64 @@ fn a_selection_of_a_file_is_in_the_tasks_context() {
     assert!(report.contains("```\nns\nzwei\nd\n```"), "{report}");
     assert!(spawn("1:3-9:1", 2).contains("it has 4 lines, so there is no line 9"));
     assert!(spawn("3:1-1:3", 2).contains("it ends before it begins"));
-    assert!(
-        task(&home, &["spawn", "x", "--file", "none.rs"], 2).contains("cannot read `none.rs`")
-            || task(&home, &["spawn", "x", "--file", "none.rs"], 2)
-                .contains("Cannot read `none.rs`")
-    );
+    let missing = task(&home, &["spawn", "x", "--file", "none.rs"], 2);
+    assert!(missing.starts_with("talaria task: Cannot read `none.rs`"), "{missing}");
     let mut piped =
         command(&home, &home.work(), &["spawn", "explain it", "--wait", "--context", "-"]);
     let input = home.write_outside("input.txt", "what was piped in");
     piped.stdin(fs::File::open(input).unwrap());
     let report = said(piped);
     assert!(report.out.contains("what was piped in"), "{report:?}");
+}
+
+/// What a user's git says in the work folder, given `input`.
+fn git(home: &Home, line: &str, input: &str) -> String {
+    let mut git = Command::new("git")
+        .args(["-c", "user.name=User", "-c", "user.email=user@example.com"])
+        .args(line.split(' '))
+        .current_dir(home.work())
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("HOME", home.root())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    git.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = git.wait_with_output().unwrap();
+    assert!(output.status.success(), "git {line}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn what_a_task_changed_in_a_tree_of_its_own_is_shown_merged_and_discarded() {
+    let home = Home::scripted(MODEL);
+    home.write_config("permissions:\n  mode: bypass\n");
+    home.write("a.txt", "one\n");
+    for line in ["init --quiet --initial-branch=main", "add --all", "commit --quiet -m first"] {
+        git(&home, line, "");
+    }
+    let mut chat = Chat::new(&home);
+    chat.settle();
+    let isolated =
+        |goal: &str| task(&home, &["spawn", goal, "--isolation", "worktree", "--wait"], 0);
+    assert!(isolated("run echo two >> a.txt").contains("Changed 1 file on branch `talaria/t1-"));
+    assert_eq!(task(&home, &["diff", "t1", "--stat"], 0), "M  a.txt  +1 -0\n");
+    let diff = task(&home, &["diff", "t1"], 0);
+    git(&home, "apply --check -", &diff);
+    assert_eq!(
+        task(&home, &["merge", "t1"], 0),
+        "M  a.txt  +1 -0\nMerged t1: 1 file. Nothing is staged or committed.\n"
+    );
+    assert_eq!(home.read("a.txt"), "one\ntwo\n");
+    isolated("run echo other >> a.txt");
+    let conflict = task(&home, &["merge", "t2"], 8);
+    assert!(conflict.contains("t2") && conflict.ends_with("\n  a.txt\n"), "{conflict}");
+    assert_eq!(home.read("a.txt"), "one\ntwo\n");
+    assert_eq!(task(&home, &["discard", "t2"], 0), "Discarded t2.\n");
+    assert!(task(&home, &["diff", "t2"], 1).starts_with("talaria task: "));
+    assert_eq!(git(&home, "branch --list talaria/*", ""), "");
+    assert_eq!(git(&home, "status --porcelain", ""), " M a.txt\n");
 }
 
 fn open(agent: &mut Agent, folder: &Path) -> String {
