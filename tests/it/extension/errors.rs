@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::panel::{Panel, Schema, capabilities};
 use crate::support::agent::Agent;
+use crate::support::fault::Locked;
 use crate::support::home::Home;
 use crate::support::tasks::{Chat, MODEL};
 
@@ -202,4 +203,18 @@ fn before_the_greeting_there_is_no_method() {
     agent.initialize(&capabilities());
     let mut panel = Panel::of(Chat::of(agent, &home));
     assert_eq!(panel.call("list", json!({})), json!({ "tasks": [] }));
+}
+
+#[test]
+fn what_keeps_the_tasks_may_be_away_for_a_while() {
+    let (home, mut panel) = panel("");
+    home.open_gate("a");
+    panel.spawn("work a");
+    panel.until_state("t1", "completed");
+    let locked = Locked::for_writing(&home);
+    panel.refused("unavailable", "spawn", json!({ "tasks": [{ "goal": "work a" }] }));
+    assert_eq!(panel.call("list", json!({}))["tasks"].as_array().unwrap().len(), 1);
+    drop(locked);
+    let task = panel.spawn("work a");
+    panel.until_state(&task, "completed");
 }
