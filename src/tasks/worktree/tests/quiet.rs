@@ -130,41 +130,9 @@ async fn a_merge_leaves_no_objects_in_the_repository() {
 }
 
 #[tokio::test]
-async fn faults_name_no_other_place() {
+async fn faults_are_one_short_line() {
     let user = User::new();
     let tree = user.tree(1).await;
     fs::write(tree.about.repository.join("HEAD"), "broken").unwrap();
     let error = tree.changes(10).await.unwrap_err().to_string();
     assert!(error.lines().count() == 1 && error.len() < 2000, "{error}");
-}
-
-/// Shown with `--no-capture`; nothing is asserted of a time.
-#[tokio::test]
-async fn times_of_a_large_repository() {
-    let user = User::empty();
-    for number in 0..5_000 {
-        user.write(&format!("d{}/f{number}", number % 50), &lines(&[(1, &number.to_string())]));
-    }
-    user.git(&["add", "-A"]);
-    user.commit("many");
-    let began = tokio::time::Instant::now();
-    let tree = user.tree(1).await;
-    let created = began.elapsed();
-    write(&tree.folder.join("d1/f1"), "task\n");
-    let began = tokio::time::Instant::now();
-    tree.changes(1000).await.unwrap();
-    let compared = began.elapsed();
-    let began = tokio::time::Instant::now();
-    tree.seal().await.unwrap();
-    let sealed = began.elapsed();
-    let began = tokio::time::Instant::now();
-    let prepared = merge::prepare(&user.place, std::slice::from_ref(&tree)).await.unwrap();
-    assert_eq!(prepared.write().await.unwrap().len(), 1);
-    let merged = began.elapsed();
-    let began = tokio::time::Instant::now();
-    tree.remove(Branch::Drop).await.unwrap();
-    let removed = began.elapsed();
-    println!(
-        "5000 files: create {created:?}, changes {compared:?}, seal {sealed:?}, merge {merged:?}, remove {removed:?}"
-    );
-}
