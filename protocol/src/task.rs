@@ -172,6 +172,9 @@ pub struct CheckTaskResponse {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskQuestion {
+    /// Names this question: that of the call as the session shows it, `task-t1/c3`. An answer that repeats it is
+    /// for no other question.
+    pub id: String,
     /// What it would do: "Edit src/main.rs".
     pub call: String,
     /// The command or the change, short.
@@ -369,6 +372,9 @@ pub struct TaskSummary {
     /// What it asks the user.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub question: Option<TaskQuestion>,
+    /// Why it failed or was cancelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     /// What it said or did last, on one line; while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub line: Option<String>,
@@ -383,6 +389,10 @@ pub struct AnswerTaskRequest {
     /// Absent: the question is only shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Choice>,
+    /// The `id` of the question that was seen: where the task asks something else by now, nothing is answered. Absent:
+    /// whatever it asks is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question_id: Option<String>,
     /// With `deny` only: why. It is said to the task.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

@@ -122,6 +122,10 @@ enum TaskCommand {
         /// `allow`, `always` (this and what is like it, in this session) or `deny`
         #[arg(value_parser = choice)]
         answer: Option<Choice>,
+        /// The question that is meant, as `answer TASK` shows it; where the task asks something else by now, nothing
+        /// is answered
+        #[arg(long, value_name = "ID", requires = "answer")]
+        question: Option<String>,
         /// With `deny`: why, said to the task
         #[arg(long, value_name = "TEXT", requires = "answer")]
         reason: Option<String>,

@@ -81,6 +81,7 @@ pub(super) fn started(started: Started) -> wire::StartedTask {
 
 pub(super) fn question(pending: Pending) -> wire::TaskQuestion {
     wire::TaskQuestion {
+        id: pending.id.to_string(),
         call: pending.call,
         detail: pending.detail,
         since_seconds: pending.since_seconds,
@@ -172,6 +173,7 @@ pub(super) fn summary(row: Row) -> wire::TaskSummary {
         age_seconds: row.age_seconds,
         tokens: row.tokens,
         question: row.question.map(question),
+        error: row.error,
         line: row.line,
     }
 }

@@ -83,6 +83,7 @@ impl From<TaskError> for CallError {
             | TaskError::Tokens { .. } => (error_codes::REFUSED, ErrorKind::Limit),
             TaskError::NotFinished { .. }
             | TaskError::AsksNothing { .. }
+            | TaskError::OtherQuestion { .. }
             | TaskError::NotInterrupted { .. }
             | TaskError::NotIsolated { .. }
             | TaskError::NoTree { .. }

@@ -15,7 +15,7 @@ use talaria_protocol::task as wire;
 
 use super::table::About;
 use super::{CallError, convert, params};
-use crate::ids::{MessageId, SessionId};
+use crate::ids::{CallId, MessageId, SessionId};
 use crate::session::directory::{Directory, OpenSession};
 use crate::tasks::engine::State;
 use crate::tasks::{By, Caller, NewTask, Origin, TaskError, TaskName, TasksHandle, Which};
@@ -250,7 +250,8 @@ fn list(doors: Arc<Doors>, params: Value) -> Served {
 
 fn answer(doors: Arc<Doors>, params: Value) -> Served {
     async move {
-        let wire::AnswerTaskRequest { session_id, task_id, answer, reason } = params::read(params)?;
+        let wire::AnswerTaskRequest { session_id, task_id, answer, question_id, reason } =
+            params::read(params)?;
         let tasks = doors.tasks(&session_id)?;
         let task = params::task(&task_id)?;
         if reason.is_some() && answer != Some(wire::Choice::Deny) {
@@ -265,7 +266,8 @@ fn answer(doors: Arc<Doors>, params: Value) -> Served {
                 question: checked.question.map(convert::question),
             });
         };
-        let state = tasks.answer(&task, convert::answer_of(choice)).await?;
+        let question = question_id.map(CallId::new);
+        let state = tasks.answer(&task, question, convert::answer_of(choice)).await?;
         if let Some(why) = reason.filter(|why| !why.trim().is_empty()) {
             tasks.steer(&task, format!("The user refused that: {why}")).await?;
         }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ids::CallId;
 use crate::redact::Mask;
 use crate::tasks::engine::State;
 
@@ -56,6 +57,9 @@ pub struct Checked {
 /// A question that waits for the user.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Pending {
+    /// The id of its call in the root session, for who answers this question and no other. Not for a model.
+    #[serde(skip)]
+    pub id: CallId,
     /// What it would do: "Edit src/main.rs".
     pub call: String,
     /// The command or the change, short.
@@ -219,6 +223,9 @@ pub struct Row {
     pub tokens: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub question: Option<Pending>,
+    /// Why it failed or was cancelled, where that is known. For who watches, as the next one.
+    #[serde(skip)]
+    pub error: Option<String>,
     /// What it said or did last, on one line; while it runs. For who watches, not for a model.
     #[serde(skip)]
     pub line: Option<String>,

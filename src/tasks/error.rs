@@ -58,6 +58,10 @@ pub enum TaskError {
     NotFinished { name: String, state: State },
     #[error("`{name}` asks for nothing; it is {state}")]
     AsksNothing { name: String, state: State },
+    #[error(
+        "`{name}` asks something else by now, and nothing was answered: look at what it asks, and answer that"
+    )]
+    OtherQuestion { name: String },
     #[error("`{name}` is {state}; only an interrupted task can be resumed")]
     NotInterrupted { name: String, state: State },
     #[error(

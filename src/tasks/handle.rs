@@ -110,7 +110,7 @@ pub(super) enum Ask {
     Known { reply: Reply<Vec<Row>> },
     Observe { reply: Reply<watch::Receiver<u64>> },
     Changed { since: u64, reply: Reply<(u64, Vec<Row>)> },
-    Answer { task: TaskName, answer: Answer, reply: Reply<State> },
+    Answer { task: TaskName, question: Option<CallId>, answer: Answer, reply: Reply<State> },
     Resume { which: Which, reply: Reply<Vec<Started>> },
     Diff { task: TaskName, reply: Reply<(State, Changes)> },
     Merge { tasks: Vec<TaskName>, reply: Reply<Vec<ChangedFile>> },
@@ -233,10 +233,16 @@ impl TasksHandle {
         Ok(Observer { tasks: self.clone(), seen: 0, changes })
     }
 
-    /// Answers what a task asks, as the user's dialog would; the state that follows.
-    pub async fn answer(&self, task: &TaskName, answer: Answer) -> Result<State, TaskError> {
+    /// Answers what a task asks, as the user's dialog would; the state that follows. With a question, nothing else
+    /// that the task may ask by now.
+    pub async fn answer(
+        &self,
+        task: &TaskName,
+        question: Option<CallId>,
+        answer: Answer,
+    ) -> Result<State, TaskError> {
         let task = task.clone();
-        self.ask(|reply| Ask::Answer { task, answer, reply }).await
+        self.ask(|reply| Ask::Answer { task, question, answer, reply }).await
     }
 
     /// Lets interrupted tasks go on. Their new cards are in the session's channel when it is answered.

@@ -67,9 +67,10 @@ impl Asking<'_> {
             }
             TaskCommand::Cancel { which, reason } => self.cancel(which, reason).await,
             TaskCommand::List { state } => self.list(state).await,
-            TaskCommand::Answer { task, answer, reason } => {
+            TaskCommand::Answer { task: task_id, answer, question: question_id, reason } => {
+                let session_id = self.session();
                 let request =
-                    AnswerTaskRequest { session_id: self.session(), task_id: task, answer, reason };
+                    AnswerTaskRequest { session_id, task_id, answer, question_id, reason };
                 self.answer(&request).await
             }
             TaskCommand::Resume { which } => self.resume(which).await,

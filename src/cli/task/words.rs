@@ -242,6 +242,7 @@ pub(super) fn answered(answer: &AnswerTaskResponse, is_shown: bool) -> String {
         return format!("{task_id} {}{nothing}", state(*now));
     };
     let mut text = format!("{task_id} {}", asks(task_id, question));
+    write!(text, "\n  question {}", question.id).ok();
     if let Some(detail) = &question.detail {
         write!(text, "\n\n{}", detail.trim_end()).ok();
     }

@@ -291,7 +291,7 @@ async fn answered(
     answer: Answer,
     why: Option<String>,
 ) -> Result<String, TaskError> {
-    let state = tasks.answer(task, answer).await?;
+    let state = tasks.answer(task, None, answer).await?;
     if let Some(why) = why {
         tasks.steer(task, format!("The user refused that: {why}")).await?;
     }

@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use super::listeners::Listener;
 use super::operations::{self, Done, Steering, Submission};
 use super::{Actor, Answerer, Given, Known, Loading, MOST_EARLY, OpenWait};
-use crate::ids::{SessionId, TaskId};
+use crate::ids::{CallId, SessionId, TaskId};
 use crate::permission::Answer;
 use crate::redact::Spared;
 use crate::tasks::engine::{Content, Message, New, Receipt, Spec, State, TaskEngine};
@@ -17,7 +17,7 @@ use crate::tasks::runner::RunnerOrder;
 use crate::tasks::state::Interrupted;
 use crate::tasks::{
     About, Attachment, Caller, Details, NewTask, Started, Steered, TaskError, TaskName, TaskSaid,
-    Wait, Waiting, Which, contract,
+    Wait, Waiting, Which, card, contract,
 };
 
 /// Why a task ended that was cancelled without a reason.
@@ -67,8 +67,9 @@ impl Actor {
             Ask::List { state, reply } => drop(reply.send(Ok(self.rows(&session, state)))),
             Ask::Observe { reply } => drop(reply.send(Ok(self.observe(&session)))),
             Ask::Changed { since, reply } => drop(reply.send(Ok(self.changed(&session, since)))),
-            Ask::Answer { task, answer, reply } => {
-                drop(reply.send(self.answer_question(&session, &task, answer)));
+            Ask::Answer { task, question, answer, reply } => {
+                let asked = (&task, question.as_ref());
+                drop(reply.send(self.answer_question(&session, asked, answer)));
             }
             Ask::Resume { which, reply } => self.resume(&session, which, reply),
             Ask::Diff { task, reply } => self.diff(&session, task, reply),
@@ -292,7 +293,7 @@ impl Actor {
     fn answer_question(
         &mut self,
         session: &SessionId,
-        name: &TaskName,
+        (name, meant): (&TaskName, Option<&CallId>),
         answer: Answer,
     ) -> Result<State, TaskError> {
         let task = self.state.find(session, name)?;
@@ -305,7 +306,10 @@ impl Actor {
             return Ok(State::Waiting);
         }
         let follows = if questions.len() > 1 { State::Waiting } else { State::Running };
-        let shown = crate::tasks::card::asked_id(&self.state.name(&task), &call);
+        let shown = card::asked_id(&self.state.name(&task), &call);
+        if meant.is_some_and(|meant| *meant != shown) {
+            return Err(TaskError::OtherQuestion { name: name.to_string() });
+        }
         let root = self.state.root().clone();
         if self.listeners.get(&root).is_some_and(Listener::is_there) {
             // The session takes the dialog back and remembers an "always"; then it says what was answered.
@@ -386,7 +390,7 @@ impl Actor {
         // A card that its client has as open, of a task whose end it knows.
         for task in tasks {
             let name = TaskName::of(task.number);
-            let id = crate::tasks::card::id(&name, self.state.attempt(&task));
+            let id = card::id(&name, self.state.attempt(&task));
             let is_known = reported.contains(&task.number) && self.state.state(&task).is_final();
             if is_known && had_open.contains(&id) {
                 self.read_later(&task);

@@ -171,7 +171,7 @@ async fn a_question_goes_to_the_root_and_its_answer_back() {
     house.start(&["one", "two"]).await;
     let mut first = house.born().await;
     first.is_prompted().await;
-    let nothing = house.tasks.answer(&name("t1"), Answer::AllowOnce).await;
+    let nothing = house.tasks.answer(&name("t1"), None, Answer::AllowOnce).await;
     let (asks, state) = ("t1".to_owned(), State::Running);
     assert_eq!(nothing, Err(TaskError::AsksNothing { name: asks, state }));
     first.asks("c3").await;
@@ -186,7 +186,7 @@ async fn a_question_goes_to_the_root_and_its_answer_back() {
     assert_eq!(pending.call, "Edit x");
     house.tasks.answered(question.id().clone(), Answer::Unanswered).await;
     house.is("t1", State::Waiting).await;
-    let follows = house.tasks.answer(&name("t1"), Answer::AllowOnce).await;
+    let follows = house.tasks.answer(&name("t1"), None, Answer::AllowOnce).await;
     assert_eq!(follows, Ok(State::Running));
     let call = question.id().clone();
     let answer = Answer::AllowOnce;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::Actor;
 use super::operations::{self, Done};
+use super::{Actor, Known};
 use crate::clock::Timestamp;
 use crate::event::CallContent;
 use crate::ids::{SessionId, TaskId};
@@ -17,7 +17,7 @@ use crate::tasks::handle::Reply;
 use crate::tasks::runner::Pulse;
 use crate::tasks::state::WaitId;
 use crate::tasks::{
-    Cancelled, Checked, Collected, Pending, Row, Started, TaskError, TaskName, report,
+    Cancelled, Checked, Collected, Pending, Row, Started, TaskError, TaskName, card, report,
 };
 
 /// Characters of what a task asks for.
@@ -79,8 +79,16 @@ impl Actor {
             age_seconds: self.now().since(known.created).as_secs(),
             tokens: known.tokens.max(running.unwrap_or_default()),
             question: self.pending(task),
+            error: self.why(known),
             line: line.map(|line| letters::cut(&letters::one_line(&line), LINE)),
         })
+    }
+
+    /// Why it failed or was cancelled, in short.
+    fn why(&self, known: &Known) -> Option<String> {
+        let ended = known.collected.as_deref().and_then(|collected| collected.error.as_deref());
+        let why = ended.or(known.trouble.as_deref())?;
+        Some(letters::cut(&letters::one_line(why), LINE))
     }
 
     pub(super) fn check(
@@ -167,6 +175,7 @@ impl Actor {
         let detail = detail.or_else(|| question.call.input.as_ref().map(Value::to_string));
         let title = question.call.title.clone().or_else(|| question.call.tool.clone());
         Some(Pending {
+            id: card::asked_id(&self.state.name(task), call),
             call: self.setup.mask.hide(&title.unwrap_or_default()).into_owned(),
             detail: detail.map(|detail| {
                 let short: String = detail.chars().take(DETAIL).collect();

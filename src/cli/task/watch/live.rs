@@ -114,6 +114,7 @@ mod tests {
             age_seconds: 58,
             tokens: 1_200,
             question: None,
+            error: None,
             line: Some("reads\u{1b}[2J a".to_owned()),
         };
         let queued = TaskSummary {
@@ -127,7 +128,12 @@ mod tests {
         let call = "Edit\na".to_owned();
         let waiting = TaskSummary {
             state: TaskState::Waiting,
-            question: Some(TaskQuestion { call, detail: None, since_seconds: 0 }),
+            question: Some(TaskQuestion {
+                id: String::new(),
+                call,
+                detail: None,
+                since_seconds: 0,
+            }),
             ..running.clone()
         };
         assert_eq!(line(&waiting, 0, '/'), "? t1 waiting · `talaria task answer t1` · Edit a");

@@ -14,10 +14,12 @@ fn task(id: &str, state: TaskState) -> TaskSummary {
         age_seconds: 75,
         tokens: 12_345,
         question: (state == TaskState::Waiting).then(|| TaskQuestion {
+            id: "task-t1/c3".to_owned(),
             call: "Edit\nsrc/main.rs".to_owned(),
             detail: None,
             since_seconds: 5,
         }),
+        error: None,
         line: None,
     }
 }

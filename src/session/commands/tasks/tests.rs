@@ -106,8 +106,10 @@ fn what_a_client_puts_before_the_command_is_context() {
 
 #[test]
 fn the_words_of_the_answers() {
-    let question =
-        || Some(Pending { call: "Edit src/main.rs".to_owned(), detail: None, since_seconds: 130 });
+    let question = || {
+        let (id, call) = (crate::ids::CallId::new("task-t1/c3"), "Edit src/main.rs".to_owned());
+        Some(Pending { id, call, detail: None, since_seconds: 130 })
+    };
     let row = |task_id: &str, state, place, question| Row {
         task_id: task_id.to_owned(),
         goal: "look at\nall of it ".repeat(8),
@@ -116,6 +118,7 @@ fn the_words_of_the_answers() {
         age_seconds: 7_300,
         tokens: 12,
         question,
+        error: None,
         line: None,
     };
     let check = Checked {

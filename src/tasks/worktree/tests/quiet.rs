@@ -136,3 +136,4 @@ async fn faults_are_one_short_line() {
     fs::write(tree.about.repository.join("HEAD"), "broken").unwrap();
     let error = tree.changes(10).await.unwrap_err().to_string();
     assert!(error.lines().count() == 1 && error.len() < 2000, "{error}");
+}
