@@ -22,5 +22,6 @@ pub mod table;
 pub use error::CallError;
 pub use table::{About, Table};
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;

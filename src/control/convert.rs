@@ -178,7 +178,7 @@ pub(super) fn summary(row: Row) -> wire::TaskSummary {
     }
 }
 
-pub(super) fn session(session: OpenSession) -> wire_session::OpenSession {
+pub(super) fn session(session: &OpenSession) -> wire_session::OpenSession {
     wire_session::OpenSession {
         session_id: session.id.to_string(),
         cwd: text(&session.cwd),

@@ -131,7 +131,7 @@ async fn images(names: Vec<String>, session: &OpenSession) -> Result<Vec<PathBuf
         names.into_iter().map(locate).collect::<Result<Vec<PathBuf>, TaskError>>()
     };
     let located = tokio::task::spawn_blocking(locate).await;
-    let paths = located.unwrap_or_else(|_| Err(TaskError::Closed))?;
+    let paths = located.unwrap_or(Err(TaskError::Closed))?;
     match pictures::read(&paths).await {
         Ok(_) => Ok(paths),
         Err(unusable) => {
@@ -318,7 +318,7 @@ fn sessions(doors: Arc<Doors>, params: Value) -> Served {
             pid: std::process::id(),
             version: doors.about.version.to_owned(),
             client: doors.about.client.get().cloned(),
-            sessions: doors.directory.all().into_iter().map(convert::session).collect(),
+            sessions: doors.directory.all().iter().map(convert::session).collect(),
         })
     }
     .boxed()

@@ -15,7 +15,9 @@ pub(super) fn read<T: DeserializeOwned>(params: Value) -> Result<T, CallError> {
     let params = match params {
         Value::Object(fields) => fields,
         Value::Null => Map::new(),
-        _ => return Err(CallError::invalid("The parameters are no object with named fields.")),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            return Err(CallError::invalid("The parameters are no object with named fields."));
+        }
     };
     let read = |fields: Map<String, Value>| serde_json::from_value::<T>(Value::Object(fields));
     read(params.clone()).map_err(|error| {

@@ -198,7 +198,8 @@ fn names_server(mark: &str, server: u32) -> bool {
     mark.split(',').any(|process| process.parse() == Ok(server))
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests {
     use std::io::Read as _;
     use std::process::{Command, Stdio};

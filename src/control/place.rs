@@ -170,7 +170,7 @@ fn bury(socket: &Path) {
     }
     match fs::remove_file(socket) {
         Ok(()) => {
-            tracing::info!(socket = %socket.display(), "removed a socket whose server is gone")
+            tracing::info!(socket = %socket.display(), "removed a socket whose server is gone");
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => {

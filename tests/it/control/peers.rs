@@ -58,9 +58,13 @@ fn what_a_terminal_left_behind_is_refused() {
     script(
         &home,
         "later.sh",
-        "while ! test -e gate; do sleep 0.02; done\nenv $PROBE > part 2>&1\nmv part done\n",
+        "touch begun\nwhile ! test -e gate; do sleep 0.02; done\nenv $PROBE > part 2>&1\nmv part done\n",
     );
-    home.write("leave.sh", "setsid sh later.sh </dev/null >/dev/null 2>&1 &\n");
+    // It has left the terminal's group before its shell ends.
+    home.write(
+        "leave.sh",
+        "setsid sh later.sh </dev/null >/dev/null 2>&1 &\nwhile ! test -e begun; do sleep 0.02; done\n",
+    );
     chat.set_mode("bypass");
     chat.say("/task run sh leave.sh");
     chat.until("t1", "completed");
