@@ -176,6 +176,8 @@ impl SessionState {
     pub(super) fn handle(&mut self, input: Input) -> Vec<Effect> {
         let mut effects = Vec::new();
         match input {
+            // One that ends already has nothing to say.
+            Input::Opened if self.closing => {}
             Input::Opened => effects.push(Effect::SettleSoon),
             Input::Settle => self.settle(&mut effects),
             Input::Prompt { id, content } => self.prompt(id, content, &mut effects),

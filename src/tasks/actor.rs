@@ -193,12 +193,12 @@ enum Answerer {
 /// What is to be read of the engine before the tasks of an old session are known.
 enum Loading {
     /// Nobody knows yet: the session has not been there. What others ask meanwhile waits for it.
-    Early(Vec<Box<Request>>),
+    Early(Vec<Request>),
     Unneeded,
     /// For these. The last try failed, unless it has not been made.
     Needed(Vec<(SessionId, Attachment)>),
     /// Requests wait; these are refused if it fails.
-    Reading(Vec<(SessionId, Attachment)>, Vec<Box<Request>>),
+    Reading(Vec<(SessionId, Attachment)>, Vec<Request>),
 }
 
 enum Woke {

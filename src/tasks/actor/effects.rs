@@ -454,7 +454,9 @@ impl Actor {
             self.attached(&session, attachment, true);
         }
         self.perform();
-        requests.into_iter().for_each(|request| self.request(*request));
+        for request in requests {
+            self.request(request);
+        }
     }
 }
 

@@ -32,11 +32,11 @@ impl Actor {
                 if !ends && !matches!(request.ask, Ask::Attach(_) | Ask::Known { .. }) =>
             {
                 if waiting.len() < MOST_EARLY {
-                    return waiting.push(Box::new(request));
+                    return waiting.push(request);
                 }
                 return request.ask.refuse(TaskError::Closed);
             }
-            Loading::Needed(_) if !ends => return self.load(vec![Box::new(request)]),
+            Loading::Needed(_) if !ends => return self.load(vec![request]),
             Loading::Early(_) | Loading::Needed(_) | Loading::Unneeded | Loading::Reading(..) => {}
         }
         let Request { session, ask } = request;
@@ -336,7 +336,7 @@ impl Actor {
         let is_first = is_root && !self.listeners.contains_key(&session);
         let early = match std::mem::replace(&mut self.loading, Loading::Unneeded) {
             Loading::Early(early) => early,
-            other => {
+            other @ (Loading::Unneeded | Loading::Needed(_) | Loading::Reading(..)) => {
                 self.loading = other;
                 Vec::new()
             }
@@ -346,20 +346,22 @@ impl Actor {
             return self.load(early);
         }
         self.attached(&session, attachment, false);
-        early.into_iter().for_each(|request| self.request(*request));
+        for request in early {
+            self.request(request);
+        }
     }
 
     /// Reads what there is of the root session's tasks, before anything else of them is answered.
-    fn load(&mut self, requests: Vec<Box<Request>>) {
+    fn load(&mut self, requests: Vec<Request>) {
         let loading = std::mem::replace(&mut self.loading, Loading::Unneeded);
         let Loading::Needed(mut attachments) = loading else { return };
         let mut waiting = Vec::new();
         for request in requests {
-            match *request {
+            match request {
                 Request { session, ask: Ask::Attach(attachment) } => {
                     attachments.push((session, *attachment));
                 }
-                other => waiting.push(Box::new(other)),
+                other => waiting.push(other),
             }
         }
         self.loading = Loading::Reading(attachments, waiting);

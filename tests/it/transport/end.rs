@@ -106,6 +106,7 @@ fn c04_what_was_sent_before_the_end_is_answered() {
         agent.close_stdin();
         let mut answered = Vec::new();
         while let Some(message) = agent.next_within(BOUND) {
+            assert!(message.get("method").is_none(), "{message}");
             answered.push(message["id"].clone());
         }
         answered.sort_by_key(Value::to_string);
