@@ -38,12 +38,12 @@ pub(super) async fn of(tree: &Tree, most_bytes: usize) -> Result<Changes, Worktr
     let objects = scratch.objects();
     let now = snapshot::of_task(tree, &scratch, Some(&objects), scratch.file("index")).await?;
     let bare = tree.bare(Some(&objects));
-    let base = &tree.about.base;
-    let files = list(&bare, base, &now).await?.into_iter().map(Entry::shown).collect();
-    let (diff, is_cut) = text(&bare, (base, &now), most_bytes).await?;
+    let start = &tree.about.base;
+    let files = list(&bare, start, &now).await?.into_iter().map(Entry::shown).collect();
+    let (diff, is_cut) = text(&bare, (start, &now), most_bytes).await?;
     Ok(Changes {
         branch: tree.about.branch.clone(),
-        base: base.clone(),
+        base: start.clone(),
         uncommitted: tree.about.uncommitted,
         files,
         diff,

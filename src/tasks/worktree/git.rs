@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::WorktreeError;
 
 /// Checking out a large repository on a slow disk takes minutes; what takes longer hangs.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_mins(10);
 /// What is read of an answer that is used as a whole.
 const MOST: usize = 64 * 1024 * 1024;
 /// What is kept of what git complains about.
@@ -147,7 +147,7 @@ impl Call<'_> {
 
     /// It goes to its end even if the caller is dropped.
     #[must_use]
-    pub(super) fn to_its_end(mut self) -> Self {
+    pub(super) fn unbroken(mut self) -> Self {
         self.end = EndOfCaller::LeavesIt;
         self
     }
@@ -182,9 +182,11 @@ impl Call<'_> {
             }
         };
         let mut command = self.process();
-        let mut child = command.stdin(input).spawn().map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => WorktreeError::NoGit,
-            _ => self.broken(&error),
+        let mut child = command.stdin(input).spawn().map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound {
+                return WorktreeError::NoGit;
+            }
+            self.broken(&error)
         })?;
         let (Some(mut stdout), Some(mut stderr)) = (child.stdout.take(), child.stderr.take())
         else {
@@ -204,15 +206,12 @@ impl Call<'_> {
             answer?;
             Ok::<_, io::Error>((bytes, complaint, child.wait().await?))
         };
-        let (mut bytes, complaint, status) = match timeout(LIMIT, read).await {
-            Ok(read) => read.map_err(|error| self.broken(&error))?,
-            Err(_) => {
-                let (command, limit) = (self.command, LIMIT.as_secs());
-                return Err(WorktreeError::Failed(format!(
-                    "`git {command}` took longer than {limit} seconds and was ended"
-                )));
-            }
-        };
+        let read = timeout(LIMIT, read).await.map_err(|_| {
+            let (command, limit) = (self.command, LIMIT.as_secs());
+            let why = format!("`git {command}` took longer than {limit} seconds and was ended");
+            WorktreeError::Failed(why)
+        })?;
+        let (mut bytes, complaint, status) = read.map_err(|error| self.broken(&error))?;
         let is_cut = bytes.len() > self.most;
         bytes.truncate(self.most);
         tracing::trace!(command = self.command, code = ?status.code(), "git ran");

@@ -30,7 +30,7 @@ pub(super) async fn create(
         None => None,
     };
     let repository = Repository::find(&place.git, &place.cwd).await?;
-    let base = repository.head().await?;
+    let head = repository.head().await?;
     if let Some(about) = begun {
         clear(&Tree::at(&repository.git, home.clone(), about)).await?;
     }
@@ -46,7 +46,7 @@ pub(super) async fn create(
         top: repository.top,
         repository: repository.shared.clone(),
         entry: None,
-        base,
+        base: head,
         at: Clock::real().now().as_millis(),
     };
     about::write(&home, &about).await?;

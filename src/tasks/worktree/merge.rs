@@ -69,16 +69,16 @@ pub(super) async fn prepare(place: &Place, trees: &[Tree]) -> Result<Prepared, W
     for (index, tree) in trees.iter().enumerate() {
         let own_index = scratch.file(&format!("index-{index}"));
         let theirs = snapshot::of_task(tree, &scratch, Some(&objects), own_index).await?;
-        let base = &tree.about.base;
-        let entries = changes::list(&bare, base, &theirs).await?;
+        let start = &tree.about.base;
+        let entries = changes::list(&bare, start, &theirs).await?;
         if let Some(entry) = entries.iter().find(|entry| entry.becomes_repository) {
             let folder = tree.folder.display().to_string();
             return Err(WorktreeError::Nested { path: entry.name(), folder });
         }
         if !entries.is_empty() {
             // The only commit that both have is the one that the task began with.
-            let ours = bare.commit(&result, base, "ours").await?;
-            let theirs = bare.commit(&theirs, base, "theirs").await?;
+            let ours = bare.commit(&result, start, "ours").await?;
+            let theirs = bare.commit(&theirs, start, "theirs").await?;
             result = match merge_trees(&bare, &ours, &theirs).await? {
                 Merged::Clean(tree) => tree,
                 Merged::Conflict(mut files) => {
@@ -112,7 +112,7 @@ impl Prepared {
             let objects = self.scratch.objects();
             let site = site(&self.repository, &self.scratch, &objects);
             let arguments = ["-m", "-u", &self.ours, &self.result];
-            let answer = site.call("read-tree").args(&arguments).to_its_end().run().await?;
+            let answer = site.call("read-tree").args(&arguments).unbroken().run().await?;
             if answer.code != Some(0) {
                 // The words of git's plumbing, which are not translated.
                 const REFUSALS: [&str; 4] =
@@ -144,7 +144,7 @@ impl Prepared {
             let text = tokio::fs::write(&file, list).await;
             text.map_err(|error| WorktreeError::Failed(error.to_string()))?;
             let call = site.call("checkout-index").args(&["--force", "-z", "--stdin"]);
-            call.input(file.clone()).to_its_end().done().await
+            call.input(file.clone()).unbroken().done().await
         };
         if let Err(error) = back.await {
             tracing::error!(%error, "files of a merge that failed could not be put back");
