@@ -41,7 +41,11 @@ pub(super) async fn tidy(store: &Store, worktrees: &Path) {
         };
         let age = SystemTime::now().duration_since(changed).unwrap_or_default();
         let Ok(session) = folder.file_name().into_string().map(SessionId::new) else { continue };
-        if age > UNKNOWN && matches!(store.summary(&session).await, Err(StoreError::Unknown(_))) {
+        let is_session = !session.as_str().starts_with('.');
+        if is_session
+            && age > UNKNOWN
+            && matches!(store.summary(&session).await, Err(StoreError::Unknown(_)))
+        {
             tracing::info!(%session, "the trees of a session that is gone are removed");
             worktree::forget(worktrees, &session).await;
         }

@@ -55,15 +55,13 @@ const SCRIPT: &str = r#"
       call terminal {"command": "echo whole > whole.txt"}
     then
       say "All of it is done."
+    when steer "*nterrupted*"
+      call terminal {"command": "echo rest > rest.txt"}
     when prompt "nest *"
       call terminal {"command": "echo above > above.txt"}
       call delegate_task {"goal": "run ${1}", "isolation": "worktree"}
     then
       say "${outcome}"
-    when prompt "*nterrupted*"
-      call terminal {"command": "echo rest > rest.txt"}
-    then
-      say "Went on."
     when any
       say "You said ${prompt}."
 "#;
