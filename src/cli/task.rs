@@ -278,12 +278,21 @@ async fn perform(args: TaskArgs, out: &mut (dyn Write + Send)) -> Result<u8, Fai
     let command = match command {
         TaskCommand::Spawn(args) => Ready::Spawn(Box::new(spawn::read(*args)?)),
         TaskCommand::Steer { task, message } => {
-            Ready::Steer(task, spawn::text(message, "message")?)
+            Ready::Steer(task, spawn::text(&message, "message")?)
         }
         TaskCommand::Answer { answer, reason: Some(_), .. } if answer != Some(Choice::Deny) => {
             return Err(Failure::usage("a reason is said with `deny` alone"));
         }
-        command => Ready::AsItIs(command),
+        command @ (TaskCommand::Check { .. }
+        | TaskCommand::Collect { .. }
+        | TaskCommand::Cancel { .. }
+        | TaskCommand::List { .. }
+        | TaskCommand::Watch(_)
+        | TaskCommand::Answer { .. }
+        | TaskCommand::Resume { .. }
+        | TaskCommand::Diff { .. }
+        | TaskCommand::Merge { .. }
+        | TaskCommand::Discard { .. }) => Ready::AsItIs(command),
     };
     let door = Door::open(&environment, session.as_deref()).await?;
     let mut asking = ask::Asking { door: &door, json, out };

@@ -24,7 +24,7 @@ use crate::letters;
 /// How long an answer may take that waits for nothing.
 pub(super) const SOON: Duration = Duration::from_secs(30);
 /// The same where git works.
-const GIT: Duration = Duration::from_secs(600);
+const GIT: Duration = Duration::from_mins(10);
 /// Seconds that a collect waits where nobody says how long.
 pub(super) const WAIT: u64 = 300;
 /// Seconds that one request to collect waits at most.

@@ -81,7 +81,7 @@ pub(super) fn read(args: SpawnArgs) -> Result<Order, Failure> {
         return Err(Failure::usage("goal and context cannot both come from standard input"));
     }
     let context = context(args.context, &args.files, args.selection)?;
-    let goal = text(args.goal, "goal")?;
+    let goal = text(&args.goal, "goal")?;
     let output_schema = args.schema.as_deref().map(schema).transpose()?;
     let images = args.images.iter().map(|path| absolute(path)).collect::<Result<_, _>>()?;
     let task = NewTask {
@@ -99,7 +99,7 @@ pub(super) fn read(args: SpawnArgs) -> Result<Order, Failure> {
 }
 
 /// A text of several words, or standard input; it says something.
-pub(super) fn text(words: Vec<String>, what: &str) -> Result<String, Failure> {
+pub(super) fn text(words: &[String], what: &str) -> Result<String, Failure> {
     let text = if words == [INPUT] { input(what)? } else { words.join(" ") };
     if text.trim().is_empty() {
         return Err(Failure::usage(format!("the {what} is empty")));

@@ -206,7 +206,7 @@ impl View<'_> {
                 }
             }
             Self::Json(_) => {}
-            Self::Live(live) => live.show(task, line.filter(|line| line.is_over))?,
+            Self::Live(view) => view.show(task, line.filter(|line| line.is_over))?,
         }
         Ok(())
     }

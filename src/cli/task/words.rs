@@ -141,17 +141,19 @@ pub(super) fn steered(answer: &SteerTaskResponse) -> String {
 }
 
 pub(super) fn collected(task: &CollectedTask) -> String {
-    let mut text = match task.state.is_final() {
-        true => how_it_ended(state(task.state), task.working_seconds, task.tokens, task.cost),
-        false => standing(task.state, task.place),
+    let how = if task.state.is_final() {
+        how_it_ended(state(task.state), task.working_seconds, task.tokens, task.cost)
+    } else {
+        standing(task.state, task.place)
     };
-    text =
-        format!("{} {text}: {}", task.task_id, letters::cut(&letters::one_line(&task.goal), GOAL));
-    match task.state {
-        TaskState::Waiting => write!(text, "\n{}", how_to_answer(&task.task_id)).ok(),
-        TaskState::Interrupted => write!(text, "\n`talaria task resume {}`", task.task_id).ok(),
-        _ => None,
-    };
+    let goal = letters::cut(&letters::one_line(&task.goal), GOAL);
+    let mut text = format!("{} {how}: {goal}", task.task_id);
+    if task.state == TaskState::Waiting {
+        write!(text, "\n{}", how_to_answer(&task.task_id)).ok();
+    }
+    if task.state == TaskState::Interrupted {
+        write!(text, "\n`talaria task resume {}`", task.task_id).ok();
+    }
     if let Some(error) = &task.error {
         write!(text, "\n{error}").ok();
     }

@@ -27,7 +27,7 @@ use crate::fault::Kind;
 /// How long one server may take to say which sessions it has.
 const LISTING: Duration = Duration::from_secs(1);
 /// A call ends by the limit that its caller gives; the client's own is above all of them.
-const LONGEST: Duration = Duration::from_secs(2 * 3_600);
+const LONGEST: Duration = Duration::from_hours(2);
 /// The most bytes of an answer: reports and differences are in it whole.
 const ANSWER: u32 = 64 * 1024 * 1024;
 

@@ -134,7 +134,7 @@ mod tests {
                 detail: None,
                 since_seconds: 0,
             }),
-            ..running.clone()
+            ..running
         };
         assert_eq!(line(&waiting, 0, '/'), "? t1 waiting · `talaria task answer t1` · Edit a");
         assert_eq!(line(&queued, 0, '/'), "· t1 queued, place 2 · 58 s · Look");
