@@ -27,6 +27,11 @@ impl Timestamp {
         self.to_string()
     }
 
+    /// A time of the system; one before 1970 is 1970.
+    pub fn of(time: SystemTime) -> Self {
+        Self(time.duration_since(UNIX_EPOCH).map_or(0, millis))
+    }
+
     /// How long ago `earlier` was; nothing if it was not earlier, as when the system's clock was set
     /// back.
     pub fn since(self, earlier: Self) -> Duration {
@@ -87,7 +92,7 @@ impl Hand {
 
 #[expect(clippy::disallowed_methods, reason = "the one place that asks the system for the time")]
 fn system_time() -> Timestamp {
-    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis))
+    Timestamp::of(SystemTime::now())
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -97,6 +97,7 @@ fn sentence(message: &str) -> String {
 
 /// What the client can do for us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is said by itself, as the protocol has it")]
 pub(super) struct Features {
     pub(super) read: bool,
     pub(super) write: bool,

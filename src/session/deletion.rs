@@ -2,7 +2,7 @@
 //! there.
 
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::ids::SessionId;
 use crate::store::{Store, StoreError};
@@ -17,7 +17,7 @@ pub async fn delete(
     worktrees: &Path,
     session: &SessionId,
 ) -> Result<(), StoreError> {
-    let below = if tokio::fs::try_exists(worktrees).await.unwrap_or_default() {
+    let below = if worktree::are_there(worktrees).await {
         // What cannot be read now is tidied up later.
         store.below(session).await.unwrap_or_default()
     } else {
@@ -34,18 +34,8 @@ pub async fn delete(
 
 /// Removes trees of sessions that are long gone: what a process left that ended as it deleted them.
 pub(super) async fn tidy(store: &Store, worktrees: &Path) {
-    let Ok(mut folders) = tokio::fs::read_dir(worktrees).await else { return };
-    while let Ok(Some(folder)) = folders.next_entry().await {
-        let Ok(changed) = folder.metadata().await.and_then(|about| about.modified()) else {
-            continue;
-        };
-        let age = SystemTime::now().duration_since(changed).unwrap_or_default();
-        let Ok(session) = folder.file_name().into_string().map(SessionId::new) else { continue };
-        let is_session = !session.as_str().starts_with('.');
-        if is_session
-            && age > UNKNOWN
-            && matches!(store.summary(&session).await, Err(StoreError::Unknown(_)))
-        {
+    for session in worktree::sessions(worktrees, UNKNOWN).await {
+        if matches!(store.summary(&session).await, Err(StoreError::Unknown(_))) {
             tracing::info!(%session, "the trees of a session that is gone are removed");
             worktree::forget(worktrees, &session).await;
         }

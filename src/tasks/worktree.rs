@@ -33,7 +33,7 @@ use crate::ids::SessionId;
 use crate::tasks::answer::{ChangedFile, Changes};
 use crate::tasks::spec::TaskName;
 
-pub use remove::forget;
+pub use remove::{are_there, forget, sessions};
 
 /// The pauses before a tree is tried again that another git was in the way of.
 const AGAIN: [Duration; 5] = [

@@ -1,4 +1,4 @@
-//! The socket, as programs see it: a real one, and a real client of WebSockets.
+//! The socket, as programs see it: a real one, and a real client of `WebSockets`.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,6 +38,7 @@ async fn client(socket: &std::path::Path) -> WsClient {
     soon(WsClientBuilder::new().build_with_stream("ws://talaria", stream)).await.unwrap()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "written at the place of the call")]
 fn params(value: Value) -> impl ToRpcParams + Send {
     let mut params = ObjectParams::new();
     for (name, value) in value.as_object().unwrap() {

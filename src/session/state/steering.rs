@@ -29,13 +29,14 @@ impl SessionState {
         let mut done = Vec::new();
         let mut answer = self.steer(id, content, idle, &mut done);
         for effect in done {
-            match effect {
-                // What a prompt would be refused with.
-                Effect::Reply { prompt, answer: Err(fault) } if prompt == id => {
-                    self.unawaited.remove(&id);
-                    answer = Err(fault);
-                }
-                other => effects.push(other),
+            // What a prompt would be refused with.
+            if let Effect::Reply { prompt, answer: Err(fault) } = &effect
+                && *prompt == id
+            {
+                self.unawaited.remove(&id);
+                answer = Err(fault.clone());
+            } else {
+                effects.push(effect);
             }
         }
         effects.push(Effect::ReplySteering(answer));
@@ -72,9 +73,8 @@ impl SessionState {
     fn taker(&self) -> Taker {
         match &self.running {
             Some(running) if running.stopping.is_none() => Taker::Turn,
-            Some(_) => Taker::Nobody,
             None if self.held.is_some() && !self.is_ending_tasks() => Taker::Held,
-            None => Taker::Nobody,
+            Some(_) | None => Taker::Nobody,
         }
     }
 

@@ -79,16 +79,9 @@ impl Actor {
             age_seconds: self.now().since(known.created).as_secs(),
             tokens: known.tokens.max(running.unwrap_or_default()),
             question: self.pending(task),
-            error: self.why(known),
+            error: why(known),
             line: line.map(|line| letters::cut(&letters::one_line(&line), LINE)),
         })
-    }
-
-    /// Why it failed or was cancelled, in short.
-    fn why(&self, known: &Known) -> Option<String> {
-        let ended = known.collected.as_deref().and_then(|collected| collected.error.as_deref());
-        let why = ended.or(known.trouble.as_deref())?;
-        Some(letters::cut(&letters::one_line(why), LINE))
     }
 
     pub(super) fn check(
@@ -262,6 +255,13 @@ impl Actor {
         collected.place = self.state.place(&task);
         Item::Here(Box::new(collected))
     }
+}
+
+/// Why it failed or was cancelled, in short.
+fn why(known: &Known) -> Option<String> {
+    let ended = known.collected.as_deref().and_then(|collected| collected.error.as_deref());
+    let why = ended.or(known.trouble.as_deref())?;
+    Some(letters::cut(&letters::one_line(why), LINE))
 }
 
 /// What is left of a task that ended just now: the same as the engine will give.
