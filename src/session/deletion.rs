@@ -2,8 +2,9 @@
 //! there.
 
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, UNIX_EPOCH};
 
+use crate::clock::{Clock, Timestamp};
 use crate::ids::SessionId;
 use crate::store::{Store, StoreError};
 use crate::tasks::worktree;
@@ -34,12 +35,14 @@ pub async fn delete(
 
 /// Removes trees of sessions that are long gone: what a process left that ended as it deleted them.
 pub(super) async fn tidy(store: &Store, worktrees: &Path) {
+    let now = Clock::real().now();
     let Ok(mut folders) = tokio::fs::read_dir(worktrees).await else { return };
     while let Ok(Some(folder)) = folders.next_entry().await {
         let Ok(changed) = folder.metadata().await.and_then(|about| about.modified()) else {
             continue;
         };
-        let age = SystemTime::now().duration_since(changed).unwrap_or_default();
+        let changed = changed.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let age = now.since(Timestamp(u64::try_from(changed).unwrap_or(u64::MAX)));
         let Ok(session) = folder.file_name().into_string().map(SessionId::new) else { continue };
         let is_session = !session.as_str().starts_with('.');
         if is_session

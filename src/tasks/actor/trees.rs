@@ -154,10 +154,10 @@ impl Isolated {
     }
 
     fn refused(&self, error: WorktreeError) -> TaskError {
-        match error {
-            WorktreeError::Gone => TaskError::NoTree { name: self.name.to_string() },
-            error => TaskError::Git(format!("`{}`: {error}", self.name)),
+        if error == WorktreeError::Gone {
+            return TaskError::NoTree { name: self.name.to_string() };
         }
+        TaskError::Git(format!("`{}`: {error}", self.name))
     }
 }
 

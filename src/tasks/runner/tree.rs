@@ -17,7 +17,7 @@ use crate::tasks::{Changes, Isolation, TaskName};
 /// Bytes of the diff that goes with a report.
 const DIFF: usize = 20_000;
 /// How long it may take to commit what a task did.
-const SEALING: Duration = Duration::from_secs(60);
+const SEALING: Duration = Duration::from_mins(1);
 /// The same, from when the end of a cancelled one began: less than the two seconds in which it has its final state.
 const CANCELLED: Duration = Duration::from_millis(1_850);
 
