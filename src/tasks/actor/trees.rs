@@ -137,7 +137,7 @@ impl Actor {
 impl Isolated {
     async fn tree(&self, place: &Place) -> Result<Tree, TaskError> {
         let found = place.find(&self.key.parent, &self.key.child).await;
-        let found = found.map_err(|error| self.refused(error))?;
+        let found = found.map_err(|error| self.refused(&error))?;
         found.ok_or_else(|| TaskError::NoTree { name: self.name.to_string() })
     }
 
@@ -147,14 +147,14 @@ impl Isolated {
             match place.find(parent, child).await {
                 Ok(Some(tree)) => return Ok(Some(tree.cwd().to_owned())),
                 Ok(None) | Err(WorktreeError::Gone) => {}
-                Err(error) => return Err(self.refused(error)),
+                Err(error) => return Err(self.refused(&error)),
             }
         }
         Ok(None)
     }
 
-    fn refused(&self, error: WorktreeError) -> TaskError {
-        if error == WorktreeError::Gone {
+    fn refused(&self, error: &WorktreeError) -> TaskError {
+        if *error == WorktreeError::Gone {
             return TaskError::NoTree { name: self.name.to_string() };
         }
         TaskError::Git(format!("`{}`: {error}", self.name))
@@ -163,7 +163,7 @@ impl Isolated {
 
 async fn diff(place: &Place, task: &Isolated) -> Result<(State, Changes), TaskError> {
     let tree = task.tree(place).await?;
-    let changes = tree.changes(DIFF).await.map_err(|error| task.refused(error))?;
+    let changes = tree.changes(DIFF).await.map_err(|error| task.refused(&error))?;
     Ok((task.state, changes))
 }
 
@@ -192,7 +192,7 @@ async fn merge(
     }
     // What a process that ended could not commit.
     for (task, tree) in tasks.iter().zip(&trees) {
-        tree.seal().await.map_err(|error| task.refused(error))?;
+        tree.seal().await.map_err(|error| task.refused(&error))?;
     }
     let merged = match into.and_then(|(_, cwd)| cwd) {
         Some(cwd) => place.at(cwd).merge(&trees).await,
@@ -204,7 +204,7 @@ async fn merge(
             let branch = trees.get(index).map(|tree| tree.branch().to_owned()).unwrap_or_default();
             TaskError::Conflict { name, branch, files }
         }
-        (error, [task]) => task.refused(error),
+        (error, [task]) => task.refused(&error),
         (error, _) => TaskError::Git(error.to_string()),
     })
 }
@@ -220,7 +220,7 @@ async fn discard(
         trees.push(task.tree(place).await?);
     }
     for (task, tree) in tasks.iter().zip(trees) {
-        tree.remove(Branch::Drop).await.map_err(|error| task.refused(error))?;
+        tree.remove(Branch::Drop).await.map_err(|error| task.refused(&error))?;
     }
     Ok(tasks.into_iter().map(|task| task.name).collect())
 }
