@@ -12,6 +12,7 @@
 mod about;
 mod changes;
 mod git;
+mod kept;
 mod make;
 mod merge;
 mod obstacles;
@@ -33,6 +34,7 @@ use crate::ids::SessionId;
 use crate::tasks::answer::{ChangedFile, Changes};
 use crate::tasks::spec::TaskName;
 
+pub use kept::kept;
 pub use remove::forget;
 
 /// The pauses before a tree is tried again that another git was in the way of.
