@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use crate::clock::Clock;
 use crate::ids::SessionId;
 use crate::store::{Store, StoreError};
 use crate::tasks::worktree;
@@ -17,11 +18,11 @@ pub async fn delete(
     worktrees: &Path,
     session: &SessionId,
 ) -> Result<(), StoreError> {
-    let below = if worktree::are_there(worktrees).await {
-        // What cannot be read now is tidied up later.
-        store.below(session).await.unwrap_or_default()
-    } else {
+    // Most sessions have none. What cannot be read now is tidied up later.
+    let below = if worktree::kept(worktrees).await.is_empty() {
         Vec::new()
+    } else {
+        store.below(session).await.unwrap_or_default()
     };
     let deleted = store.delete(session).await;
     if matches!(deleted, Ok(()) | Err(StoreError::Unknown(_))) {
@@ -34,8 +35,10 @@ pub async fn delete(
 
 /// Removes trees of sessions that are long gone: what a process left that ended as it deleted them.
 pub(super) async fn tidy(store: &Store, worktrees: &Path) {
-    for session in worktree::sessions(worktrees, UNKNOWN).await {
-        if matches!(store.summary(&session).await, Err(StoreError::Unknown(_))) {
+    let now = Clock::real().now();
+    for (session, changed) in worktree::kept(worktrees).await {
+        let is_old = now.since(changed) > UNKNOWN;
+        if is_old && matches!(store.summary(&session).await, Err(StoreError::Unknown(_))) {
             tracing::info!(%session, "the trees of a session that is gone are removed");
             worktree::forget(worktrees, &session).await;
         }

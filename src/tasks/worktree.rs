@@ -12,6 +12,7 @@
 mod about;
 mod changes;
 mod git;
+mod kept;
 mod make;
 mod merge;
 mod obstacles;
@@ -33,7 +34,8 @@ use crate::ids::SessionId;
 use crate::tasks::answer::{ChangedFile, Changes};
 use crate::tasks::spec::TaskName;
 
-pub use remove::{are_there, forget, sessions};
+pub use kept::kept;
+pub use remove::forget;
 
 /// The pauses before a tree is tried again that another git was in the way of.
 const AGAIN: [Duration; 5] = [

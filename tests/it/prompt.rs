@@ -220,7 +220,7 @@ fn c56_every_advertised_command_works_as_plain_text() {
         commands.iter().map(|command| command["name"].as_str().unwrap()).collect();
     let of_tasks = [
         "task", "tasks", "check", "steer", "collect", "cancel", "stop", "allow", "deny", "resume",
-        "diff", "merge", "discard", "diff", "merge", "discard", "detach",
+        "diff", "merge", "discard", "detach",
     ];
     assert_eq!(names, [&["help", "model", "mode", "usage", "version"][..], &of_tasks].concat());
     agent.ask(&session, "hello");

@@ -154,11 +154,10 @@ impl Isolated {
     }
 
     fn refused(&self, error: &WorktreeError) -> TaskError {
-        let name = self.name.to_string();
-        if let WorktreeError::Gone = error {
-            return TaskError::NoTree { name };
+        if *error == WorktreeError::Gone {
+            return TaskError::NoTree { name: self.name.to_string() };
         }
-        TaskError::Git(format!("`{name}`: {error}"))
+        TaskError::Git(format!("`{}`: {error}", self.name))
     }
 }
 

@@ -4,38 +4,11 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::git::Git;
 use super::{Branch, Tree, WorktreeError, about, make};
 
-use crate::clock::{Clock, Timestamp};
 use crate::ids::SessionId;
-
-/// Whether there are trees of any session.
-pub async fn are_there(folder: &Path) -> bool {
-    tokio::fs::try_exists(folder).await.unwrap_or_default()
-}
-
-/// The sessions that have trees, and whose last one was made or removed longer ago than this.
-pub async fn sessions(folder: &Path, ago: Duration) -> Vec<SessionId> {
-    let mut sessions = Vec::new();
-    let Ok(mut folders) = tokio::fs::read_dir(folder).await else { return sessions };
-    let now = Clock::real().now();
-    while let Ok(Some(own)) = folders.next_entry().await {
-        let changed = own.metadata().await.and_then(|about| about.modified());
-        let Ok(changed) = changed.map(Timestamp::of) else { continue };
-        let name = own.file_name().into_string();
-        // What begins with a point is no session's.
-        if let Ok(name) = name
-            && !name.starts_with('.')
-            && now.since(changed) > ago
-        {
-            sessions.push(SessionId::new(name));
-        }
-    }
-    sessions
-}
 
 /// Removes the trees of a session that was deleted, and those of the sessions that did its tasks. A branch
 /// with changes stays. What cannot be removed is logged.
