@@ -1,11 +1,10 @@
-//! The socket, as programs see it: a real one, and a real client of `WebSockets`.
+//! The socket, as programs see it: a real one, and a real client.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use jsonrpsee_core::client::{ClientT as _, Subscription, SubscriptionClientT as _};
 use jsonrpsee_core::params::ObjectParams;
-use jsonrpsee_core::traits::ToRpcParams;
 use jsonrpsee_ws_client::{WsClient, WsClientBuilder};
 use serde_json::{Value, json};
 use talaria_protocol::{
@@ -38,8 +37,7 @@ async fn client(socket: &std::path::Path) -> WsClient {
     soon(WsClientBuilder::new().build_with_stream("ws://talaria", stream)).await.unwrap()
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "written at the place of the call")]
-fn params(value: Value) -> impl ToRpcParams + Send {
+fn params(value: &Value) -> ObjectParams {
     let mut params = ObjectParams::new();
     for (name, value) in value.as_object().unwrap() {
         params.insert(name, value).unwrap();
@@ -49,7 +47,7 @@ fn params(value: Value) -> impl ToRpcParams + Send {
 
 async fn subscribe(client: &WsClient) -> Subscription<Value> {
     let subscribed =
-        client.subscribe(TASK_SUBSCRIBE, params(json!({"sessionId": "s"})), TASK_UNSUBSCRIBE);
+        client.subscribe(TASK_SUBSCRIBE, params(&json!({"sessionId": "s"})), TASK_UNSUBSCRIBE);
     soon(subscribed).await.unwrap()
 }
 
@@ -77,7 +75,7 @@ async fn a_program_finds_a_session_and_its_tasks() {
     let mut session = world.open("s").await;
     let socket = served(&world).await;
     let client = client(&socket).await;
-    let found: Value = client.request(SESSION_LIST, params(json!({}))).await.unwrap();
+    let found: Value = client.request(SESSION_LIST, params(&json!({}))).await.unwrap();
     let expected = json!({
         "pid": std::process::id(),
         "version": "1.2.3",
@@ -87,7 +85,7 @@ async fn a_program_finds_a_session_and_its_tasks() {
     assert_eq!(found, expected);
 
     let one = json!({"sessionId": "s", "tasks": [{"goal": "one"}]});
-    let started: Value = client.request(TASK_SPAWN, params(one)).await.unwrap();
+    let started: Value = client.request(TASK_SPAWN, params(&one)).await.unwrap();
     assert_eq!(started["tasks"][0]["taskId"], "t1");
     let mut events = subscribe(&client).await;
     let born = session.born().await;
@@ -97,7 +95,7 @@ async fn a_program_finds_a_session_and_its_tasks() {
     assert_eq!(states.last().unwrap(), "completed", "{states:?}");
 
     let error =
-        client.request::<Value, _>(TASK_CHECK, params(json!({"sessionId": "x", "taskId": "t1"})));
+        client.request::<Value, _>(TASK_CHECK, params(&json!({"sessionId": "x", "taskId": "t1"})));
     let jsonrpsee_core::ClientError::Call(error) = error.await.unwrap_err() else {
         panic!("a call")
     };
@@ -107,7 +105,7 @@ async fn a_program_finds_a_session_and_its_tasks() {
     );
     let unknown = client.subscribe::<Value, _>(
         TASK_SUBSCRIBE,
-        params(json!({"sessionId": "x"})),
+        params(&json!({"sessionId": "x"})),
         TASK_UNSUBSCRIBE,
     );
     assert!(unknown.await.is_err());
@@ -127,7 +125,7 @@ async fn two_hundred_watch_and_one_of_them_never_reads() {
     let socket = served(&world).await;
     let goals: Vec<Value> = (0..20).map(|_| json!({"goal": "x".repeat(60_000)})).collect();
     let asker = client(&socket).await;
-    let spawn = params(json!({"sessionId": "s", "tasks": goals}));
+    let spawn = params(&json!({"sessionId": "s", "tasks": goals}));
     let started: Value = asker.request(TASK_SPAWN, spawn).await.unwrap();
     assert_eq!(started["tasks"].as_array().unwrap().len(), 20);
 
@@ -182,7 +180,7 @@ async fn two_hundred_watch_and_one_of_them_never_reads() {
         }
     };
     soon(gone).await;
-    let listed: Value = asker.request(TASK_LIST, params(json!({"sessionId": "s"}))).await.unwrap();
+    let listed: Value = asker.request(TASK_LIST, params(&json!({"sessionId": "s"}))).await.unwrap();
     assert_eq!(listed["tasks"].as_array().unwrap().len(), 20);
 }
 

@@ -51,8 +51,8 @@ fn a_killed_client_changes_nothing() {
     let mut watcher =
         prober(&format!("watch {}", chat.session), &socket).stdout(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(watcher.stdout.take().unwrap()).lines();
-    let watches = lines.map(Result::unwrap).any(|line| line.ends_with("watches"));
-    assert!(watches);
+    let is_there = lines.map(Result::unwrap).any(|line| line.ends_with("watches"));
+    assert!(is_there);
     watcher.kill().unwrap();
     watcher.wait().unwrap();
 

@@ -73,12 +73,12 @@ fn two_hundred_watch_and_one_never_reads() {
 fn frame(text: &str) -> Vec<u8> {
     let length = u16::try_from(text.len()).unwrap();
     let mut frame = vec![0x81];
-    match u8::try_from(length) {
-        Ok(length @ ..126) => frame.push(0x80 | length),
-        _ => {
-            frame.push(0x80 | 126);
-            frame.extend(length.to_be_bytes());
-        }
+    // A length above 125 stands behind the mark 126.
+    if let Ok(length @ ..126) = u8::try_from(length) {
+        frame.push(0x80 + length);
+    } else {
+        frame.push(0x80 + 126);
+        frame.extend(length.to_be_bytes());
     }
     frame.extend([0; 4]);
     frame.extend(text.bytes());
