@@ -20,12 +20,12 @@ mod remove;
 mod repository;
 mod scratch;
 mod snapshot;
+mod turn;
 
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use about::About;
 use git::Git;
@@ -36,15 +36,6 @@ use crate::tasks::spec::TaskName;
 
 pub use kept::kept;
 pub use remove::forget;
-
-/// The pauses before a tree is tried again that another git was in the way of.
-const AGAIN: [Duration; 5] = [
-    Duration::from_millis(20),
-    Duration::from_millis(50),
-    Duration::from_millis(100),
-    Duration::from_millis(250),
-    Duration::from_millis(500),
-];
 
 /// Where the trees of a session's tasks come from and are kept.
 #[derive(Debug, Clone)]
@@ -131,12 +122,6 @@ pub enum WorktreeError {
     Failed(String),
 }
 
-/// Git looks at all trees of a repository, and gives up at one that another git is just making.
-fn is_of_another(error: &WorktreeError) -> bool {
-    let WorktreeError::Failed(why) = error else { return false };
-    why.contains("failed to read") && why.contains("worktrees")
-}
-
 impl Place {
     /// `folder` is where the trees of all sessions are; it is made when the first tree is.
     pub fn new(cwd: PathBuf, folder: PathBuf) -> Self {
@@ -157,12 +142,6 @@ impl Place {
         child: &SessionId,
         name: &TaskName,
     ) -> Result<Tree, WorktreeError> {
-        for pause in AGAIN {
-            match make::create(self, parent, child, name).await {
-                Err(error) if is_of_another(&error) => tokio::time::sleep(pause).await,
-                made => return made,
-            }
-        }
         make::create(self, parent, child, name).await
     }
 

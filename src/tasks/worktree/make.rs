@@ -6,6 +6,7 @@ use super::about::{self, About, Stage};
 use super::git::Git;
 use super::repository::{Bare, Repository, without_hooks};
 use super::scratch::make_folder;
+use super::turn::turn;
 use super::{Place, Tree, WorktreeError, remove};
 
 use crate::clock::Clock;
@@ -100,7 +101,9 @@ async fn check_out(mut tree: Tree, source: Source) -> Result<Tree, WorktreeError
         }
         Source::Branch => call.args(&[&tree.folder]).args(&[branch]),
     };
+    let turn = turn(tree.all()).await?;
     call.done().await?;
+    drop(turn);
     let entry =
         tree.git.call(&tree.folder, "rev-parse").args(&["--absolute-git-dir"]).line().await?;
     tree.about.entry = Some(PathBuf::from(entry));

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::git::Git;
+use super::turn::turn;
 use super::{Branch, Tree, WorktreeError, about, make};
 
 use crate::ids::SessionId;
@@ -88,6 +89,7 @@ pub(super) async fn remove(tree: &Tree, branch: Branch) -> Result<(), WorktreeEr
 /// Removes the working tree and its entry in the repository.
 pub(super) async fn worktree(tree: &Tree) -> Result<(), WorktreeError> {
     remove_folder(&tree.folder).await?;
+    let _turn = turn(tree.all()).await?;
     let call = tree.bare_call("worktree").args(&["remove", "--force", "--force"]);
     let answer = call.args(&[tree.folder.as_os_str()]).run().await?;
     // Where git knows of no such tree there is nothing to remove.
@@ -102,6 +104,7 @@ pub(super) async fn worktree(tree: &Tree) -> Result<(), WorktreeError> {
 pub(super) async fn drop_branch(tree: &Tree) -> Result<(), WorktreeError> {
     let branch = tree.about.branch.as_str();
     let arguments = ["--quiet", "--delete", "--force", "--", branch];
+    let _turn = turn(tree.all()).await?;
     let answer = tree.bare_call("branch").args(&arguments).run().await?;
     if answer.code != Some(0) {
         let why = answer.failure();
