@@ -94,9 +94,8 @@ mod tests {
 
     /// The id of the one that is chosen for a folder, or why there is none.
     fn check(all: &[Candidate], id: Option<&str>, folder: &str) -> String {
-        // `/link` leads to `/work/a`.
-        let resolve =
-            |path: &Path| if path == "/link" { "/work/a".into() } else { path.to_owned() };
+        // `/link` leads to `/w/a`.
+        let resolve = |path: &Path| if path == "/link" { "/w/a".into() } else { path.to_owned() };
         let wanted = Wanted { id, folder: Path::new(folder), resolve: &resolve };
         let ids = |all: Vec<Candidate>| {
             all.into_iter().map(|one| one.session.session_id).collect::<Vec<_>>().join(" ")
@@ -114,42 +113,39 @@ mod tests {
     #[test]
     fn the_nearest_root_around_the_folder_is_meant_and_in_it_what_was_used_last() {
         let all = [
-            open(0, "whole", &["/work"], 9),
-            open(0, "a-old", &["/work/a"], 3),
-            open(1, "a-new", &["/work/a"], 4),
-            open(1, "b", &["/work/b", "/lib"], 1),
+            open(0, "whole", &["/w"], 9),
+            open(0, "a-old", &["/w/a"], 3),
+            open(1, "a-new", &["/w/a"], 4),
+            open(1, "b", &["/w/b", "/lib"], 1),
         ];
         for (folder, chosen) in [
-            ("/work", "whole"),
-            ("/work/c/d", "whole"),
-            ("/work/a", "a-new"),
-            ("/work/a/src/deep", "a-new"),
-            ("/work/ab", "whole"),
-            ("/work/b/x", "b"),
+            ("/w", "whole"),
+            ("/w/c/d", "whole"),
+            ("/w/a", "a-new"),
+            ("/w/a/src/deep", "a-new"),
+            ("/w/ab", "whole"),
+            ("/w/b/x", "b"),
             ("/lib/x", "b"),
             ("/library", "none here"),
             ("/", "none here"),
         ] {
             assert_eq!(check(&all, None, folder), chosen, "{folder}");
         }
-        assert_eq!(check(&[], None, "/work"), "none open");
+        assert_eq!(check(&[], None, "/w"), "none open");
     }
 
     #[test]
     fn what_is_used_at_the_same_time_is_not_guessed() {
-        let all = [
-            open(0, "one", &["/work"], 4),
-            open(1, "two", &["/work"], 4),
-            open(1, "old", &["/work"], 1),
-        ];
-        assert_eq!(check(&all, None, "/work/x"), "several here: one two old");
+        let all =
+            [open(0, "one", &["/w"], 4), open(1, "two", &["/w"], 4), open(1, "old", &["/w"], 1)];
+        assert_eq!(check(&all, None, "/w/x"), "several here: one two old");
         assert_eq!(check(&all, Some("two"), "/elsewhere"), "two");
     }
 
     #[test]
     fn a_root_by_another_name_is_the_same_folder() {
-        let all = [open(0, "linked", &["/link"], 1), open(0, "whole", &["/work"], 2)];
-        assert_eq!(check(&all, None, "/work/a/src"), "linked");
+        let all = [open(0, "linked", &["/link"], 1), open(0, "whole", &["/w"], 2)];
+        assert_eq!(check(&all, None, "/w/a/src"), "linked");
     }
 
     #[test]

@@ -32,10 +32,10 @@ fn a_list_fits_the_terminal() {
         TaskSummary { tokens: 0, ..task("t1", TaskState::Completed) },
     ];
     expect![[r#"
-        t10  waiting          1 min 15 s old  12 345 tokens  Look at the t10[2J
+        t10  waiting          1 min 15 s old  12 345 tokens  Look at the t10 [2J
             asks for 5 s: Edit src/main.rs (`talaria task answer t10 allow|always|deny`)
-        t2   queued, place 2  1 min 15 s old  12 345 tokens  Look at the t2[2J
-        t1   completed        1 min 15 s old                 Look at the t1[2J"#]]
+        t2   queued, place 2  1 min 15 s old  12 345 tokens  Look at the t2 [2J
+        t1   completed        1 min 15 s old                 Look at the t1 [2J"#]]
     .assert_eq(&listed(&tasks, None));
     let narrow = listed(&tasks, Some(30));
     assert!(narrow.lines().all(|line| line.chars().count() <= 30), "{narrow}");
@@ -73,7 +73,7 @@ fn a_report_comes_whole_behind_how_it_ended() {
     let ended = collected(json!({
         "taskId": "t1", "goal": "Look", "state": "completed", "report": "It is there.\n\nThere.\n",
         "workingSeconds": 3, "waitingSeconds": 0, "tokens": 0, "filesWritten": ["a", "b"],
-        "changes": {"branch": "talaria/t1-abc", "base": "0", "uncommitted": 0, "diff": "", "files":
+        "changes": {"branch": "talaria/t1-abc", "base": "0", "uncommitted": 0, "diff": "", "isCut": false, "files":
             [{"path": "a", "change": "added", "added": 1, "removed": 0}]},
     }));
     let waits = collected(json!({
