@@ -2,6 +2,7 @@
 
 use agent_client_protocol::v1::schema as acp;
 use agent_client_protocol::{Error, ErrorCode};
+use futures::FutureExt as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
@@ -62,7 +63,7 @@ impl Server {
         };
         let (table, method) = (self.table.clone(), method.to_owned());
         let (cancellation, stop) = (answering.cancellation(), self.stop.clone());
-        self.tasks.spawn(async move {
+        let mut served = Box::pin(async move {
             let opened = async {
                 match session {
                     Some(session) => session.opened().await,
@@ -96,6 +97,10 @@ impl Server {
                 Err(error) => answering.error(error),
             }
         });
+        // Begun here, so that tasks hear of requests in the order in which these came.
+        if (&mut served).now_or_never().is_none() {
+            self.tasks.spawn(served);
+        }
     }
 
     fn check_call(&self, method: &str, params: &Value) -> Result<Call, Error> {

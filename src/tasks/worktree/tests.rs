@@ -129,11 +129,16 @@ impl User {
     fn nothing_is_left(&self) {
         assert_eq!((self.branches().as_str(), self.entries()), ("", 0));
         let left = fs::read_dir(&self.place.folder)
-            .map_or(0, |all| all.flatten().filter(|entry| entry.file_name() != ".scratch").count());
+            .map_or(0, |all| all.flatten().filter(|entry| !is_own(&entry.file_name())).count());
         assert_eq!(left, 0);
         let scratch = fs::read_dir(self.place.folder.join(".scratch"));
         assert_eq!(scratch.map_or(0, Iterator::count), 0);
     }
+}
+
+/// Whether it is there for all trees.
+fn is_own(name: &std::ffi::OsStr) -> bool {
+    name == ".scratch" || name == ".turn"
 }
 
 fn parent() -> SessionId {

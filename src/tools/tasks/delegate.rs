@@ -83,7 +83,7 @@ impl About {
             ("output_schema", "JSON Schema of its report"),
             ("images", "Paths of pictures that it sees"),
             ("continues", "Finished task whose conversation it goes on from"),
-            ("isolation", "`worktree`: works in a git worktree from HEAD, for the user to merge"),
+            ("isolation", "`worktree`: its own git worktree of HEAD, for the user to merge"),
         ];
         for (name, description) in said {
             if let Some(field) = fields.get_mut(name) {
