@@ -145,13 +145,12 @@ async fn refuse(mut stream: UnixStream, refusal: &Refusal) {
             }
         }
         let text = refusal.to_string();
-        let head = format!(
+        let answer = format!(
             "HTTP/1.1 403 Forbidden\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: {}\r\n\
-             connection: close\r\n\r\n",
+             connection: close\r\n\r\n{text}",
             text.len()
         );
-        stream.write_all(head.as_bytes()).await?;
-        stream.write_all(text.as_bytes()).await?;
+        stream.write_all(answer.as_bytes()).await?;
         stream.shutdown().await
     };
     // Who is gone needs no answer.
