@@ -7,6 +7,8 @@ mod words;
 
 use std::str::FromStr;
 
+use futures::future::try_join_all;
+
 use crate::event::CommandSpec;
 use crate::permission::Answer;
 use crate::tasks::engine::State;
@@ -253,11 +255,9 @@ async fn answer(
             collected.iter().map(words::collected).collect::<Vec<_>>().join("\n\n")
         }
         TaskCommand::Cancel(names, why) => {
-            let mut all = Vec::new();
-            for name in names {
-                all.extend(tasks.cancel(Which::One(name), why.clone()).await?);
-            }
-            cancelled(&all)
+            // Side by side: each may take its two seconds.
+            let cancels = names.into_iter().map(|name| tasks.cancel(Which::One(name), why.clone()));
+            cancelled(&try_join_all(cancels).await?.concat())
         }
         TaskCommand::Stop => {
             let reason = Some("the user stopped all tasks".to_owned());

@@ -40,7 +40,9 @@ impl Actor {
             Loading::Early(_) | Loading::Needed(_) | Loading::Unneeded | Loading::Reading(..) => {}
         }
         let Request { session, ask } = request;
-        if self.state.is_closing() && !matches!(ask, Ask::Close { .. } | Ask::Abandon { .. }) {
+        // Who watches hears to the end how its tasks end.
+        let goes_on = matches!(ask, Ask::Close { .. } | Ask::Abandon { .. } | Ask::Changed { .. });
+        if self.state.is_closing() && !goes_on {
             return ask.refuse(TaskError::Closed);
         }
         match ask {

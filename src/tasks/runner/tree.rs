@@ -57,7 +57,7 @@ impl WantedTree {
         let made = place.create(&parent, &child, &name).await;
         made.map_err(|error| {
             let message =
-                format!("it cannot have a worktree of its own (`isolation: worktree`): {error}");
+                format!("no worktree could be made for it (`isolation: worktree`): {error}");
             Fault::new(Kind::User, message)
         })
     }
