@@ -360,6 +360,7 @@ pub struct ListTasksResponse {
 #[serde(rename_all = "camelCase")]
 pub struct TaskSummary {
     pub task_id: String,
+    /// Its beginning, at most 400 characters; `check` has all of it.
     pub goal: String,
     pub state: TaskState,
     /// Its place among the queued ones, from 1.
