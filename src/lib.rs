@@ -6,6 +6,7 @@ pub mod ids;
 pub mod clock;
 pub mod wildcard;
 pub mod letters;
+pub mod difference;
 pub mod fault;
 pub mod permission;
 pub mod viewer;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use expect_test::{Expect, expect};
 
 use super::*;
+use crate::difference::{Difference, Fate};
 use crate::permission::Mode;
 
 struct Home {
@@ -51,11 +52,10 @@ impl Home {
         let resolved = self.load();
         let (ours, defaults) =
             (format!("{:#?}", resolved.config), format!("{:#?}", Config::default()));
-        let diff = similar::TextDiff::from_lines(&defaults, &ours);
-        let mut lines: Vec<String> = diff
-            .iter_all_changes()
-            .filter(|change| change.tag() == similar::ChangeTag::Insert)
-            .map(|change| format!("+ {}", change.value().trim()))
+        let mut lines: Vec<String> = Difference::of_texts(&defaults, &ours, None)
+            .all_lines()
+            .filter(|(fate, _)| *fate == Fate::Added)
+            .map(|(_, line)| format!("+ {}", line.trim()))
             .collect();
         lines.extend(resolved.warnings.iter().map(|warning| format!("! {warning}")));
         lines.extend(resolved.fault.iter().map(|fault| format!("fault: {fault}")));

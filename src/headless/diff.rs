@@ -1,43 +1,35 @@
 //! Differences of two texts, counted and as lines.
 
-use similar::{ChangeTag, TextDiff};
+use crate::difference::{Difference, Fate};
 
 /// A line of a difference, without its newline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Change {
-    pub(crate) tag: ChangeTag,
+    pub(crate) fate: Fate,
     pub(crate) text: String,
 }
 
 /// How many lines were added and removed.
 pub(crate) fn counts(old: &str, new: &str) -> (usize, usize) {
-    let diff = TextDiff::from_lines(old, new);
-    let count =
-        |tag: ChangeTag| diff.iter_all_changes().filter(|change| change.tag() == tag).count();
-    (count(ChangeTag::Insert), count(ChangeTag::Delete))
+    let difference = Difference::of_texts(old, new, None);
+    let changed = difference.stretches().filter(|stretch| !stretch.kept);
+    changed.fold((0, 0), |(added, removed), stretch| {
+        (added + stretch.new.len(), removed + stretch.old.len())
+    })
 }
 
 /// The changed places with `context` unchanged lines around each; `None` stands between two places.
 pub(crate) fn changes(old: &str, new: &str, context: usize) -> Vec<Option<Change>> {
-    let diff = TextDiff::from_lines(old, new);
+    let difference = Difference::of_texts(old, new, None);
     let mut lines = Vec::new();
-    for (index, group) in diff.grouped_ops(context).iter().enumerate() {
+    for (index, place) in difference.places(context).enumerate() {
         if index > 0 {
             lines.push(None);
         }
-        for change in group.iter().flat_map(|operation| diff.iter_changes(operation)) {
-            let text = change.value().trim_end_matches(['\n', '\r']).to_owned();
-            lines.push(Some(Change { tag: change.tag(), text }));
+        for (fate, line) in place.iter().flat_map(|stretch| difference.lines(stretch)) {
+            let text = line.trim_end_matches(['\n', '\r']).to_owned();
+            lines.push(Some(Change { fate, text }));
         }
     }
     lines
-}
-
-/// The sign at the start of a line.
-pub(crate) fn sign(tag: ChangeTag) -> char {
-    match tag {
-        ChangeTag::Insert => '+',
-        ChangeTag::Delete => '-',
-        ChangeTag::Equal => ' ',
-    }
 }

@@ -6,7 +6,6 @@ use std::io;
 use std::io::Write;
 
 use serde_json::{Value, json};
-use similar::ChangeTag;
 
 use super::card;
 use super::diff;
@@ -14,6 +13,7 @@ use super::lines::{self, Standing};
 use super::policy;
 use super::seen::RpcError;
 use super::terminals::Screen;
+use crate::difference::Fate;
 use crate::letters::{self, grouped};
 use crate::permission::Answer;
 
@@ -374,11 +374,11 @@ impl<'a> Printer<'a> {
                 None => "    …".to_owned(),
                 Some(change) => {
                     let text =
-                        format!("  {} {}", diff::sign(change.tag), without_control(&change.text));
-                    match change.tag {
-                        ChangeTag::Insert => self.painted("32", &text),
-                        ChangeTag::Delete => self.painted("31", &text),
-                        ChangeTag::Equal => text,
+                        format!("  {} {}", change.fate.sign(), without_control(&change.text));
+                    match change.fate {
+                        Fate::Added => self.painted("32", &text),
+                        Fate::Removed => self.painted("31", &text),
+                        Fate::Kept => text,
                     }
                 }
             };

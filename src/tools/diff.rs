@@ -3,8 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use similar::{DiffOp, TextDiff};
-
+use crate::difference::Difference;
 use crate::event::CallContent;
 
 /// Old and new text together are shown whole up to this many bytes; above it only what changed is.
@@ -29,38 +28,31 @@ pub(super) struct Change {
 /// Compares two texts of the file at `path`; `old` is absent for a new file.
 pub(super) fn compare(path: &Path, old: Option<&str>, new: &str) -> Change {
     let before = old.unwrap_or_default();
-    let diff = TextDiff::configure().timeout(PATIENCE).diff_lines(before, new);
+    let difference = Difference::of_texts(before, new, Some(PATIENCE));
     let (mut added, mut removed, mut line) = (0, 0, None);
-    for op in diff.ops() {
-        if let DiffOp::Equal { .. } = op {
-            continue;
-        }
-        added += op.new_range().len();
-        removed += op.old_range().len();
-        line = line.or_else(|| u32::try_from(op.new_range().start + 1).ok());
+    for stretch in difference.stretches().filter(|stretch| !stretch.kept) {
+        added += stretch.new.len();
+        removed += stretch.old.len();
+        line = line.or_else(|| u32::try_from(stretch.new.start + 1).ok());
     }
     let whole = before.len() + new.len() <= WHOLE_LIMIT;
     let show = if whole || old.is_none() {
         let text = if whole { new.to_owned() } else { head(new) };
         vec![CallContent::Diff { path: path.to_owned(), old: old.map(str::to_owned), new: text }]
     } else {
-        hunks(path, &diff)
+        hunks(path, &difference)
     };
     Change { added, removed, line: line.unwrap_or(1), show }
 }
 
 /// The changed places, each with some lines around it, as many as fit.
-fn hunks(path: &Path, diff: &TextDiff<'_, '_, str>) -> Vec<CallContent> {
+fn hunks(path: &Path, difference: &Difference<'_>) -> Vec<CallContent> {
     let mut left = WHOLE_LIMIT;
     let mut show = Vec::new();
-    for group in diff.grouped_ops(CONTEXT_LINES) {
-        let (Some(first), Some(last)) = (group.first(), group.last()) else { continue };
-        let old: String = (first.old_range().start..last.old_range().end)
-            .filter_map(|at| diff.old_slice(at))
-            .collect();
-        let new: String = (first.new_range().start..last.new_range().end)
-            .filter_map(|at| diff.new_slice(at))
-            .collect();
+    for place in difference.places(CONTEXT_LINES) {
+        let (Some(first), Some(last)) = (place.first(), place.last()) else { continue };
+        let old = difference.old_lines(&(first.old.start..last.old.end)).concat();
+        let new = difference.new_lines(&(first.new.start..last.new.end)).concat();
         let Some(rest) = left.checked_sub(old.len() + new.len()) else {
             if show.is_empty() {
                 let (old, new) = (Some(head(&old)), head(&new));

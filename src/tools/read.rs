@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::files::{current, cut, locate, read_grant, size, unless_cancelled};
 use super::input::Fields;
 use super::{Access, Context, Effect, Prepared, Ran, Tool, Touch};
+use crate::difference::near;
 use crate::event::{CallContent, Location, ToolKind};
 use crate::known::Known;
 use crate::model::ToolSpec;
@@ -219,16 +220,15 @@ async fn absent(context: &Context, path: &Path, shown: &str) -> String {
             .collect();
         let lower: Vec<String> = names.iter().map(|name| name.to_lowercase()).collect();
         let options: Vec<&str> = lower.iter().map(String::as_str).collect();
-        let near: Vec<String> =
-            similar::get_close_matches(name.to_lowercase().as_str(), &options, 3, 0.6)
-                .into_iter()
-                .filter_map(|near| names.get(lower.iter().position(|name| name == near)?))
-                .map(|name| format!("`{name}`"))
-                .collect();
-        if near.is_empty() {
+        let found: Vec<String> = near(&name.to_lowercase(), &options, 3)
+            .into_iter()
+            .filter_map(|near| names.get(lower.iter().position(|name| name == near)?))
+            .map(|name| format!("`{name}`"))
+            .collect();
+        if found.is_empty() {
             return format!("`{shown}` does not exist; use `glob` to find it");
         }
-        format!("`{shown}` does not exist; its folder has {}", near.join(", "))
+        format!("`{shown}` does not exist; its folder has {}", found.join(", "))
     };
     tokio::task::spawn_blocking(look).await.unwrap_or_else(|error| error.to_string())
 }

@@ -1,11 +1,10 @@
 //! Expected lines laid beside the lines that came: what a difference shows, and what `--update` writes.
 //! Both are pure; `script::play` decides when.
 
-use similar::{ChangeTag, TextDiff};
-
 use super::lines::Line;
 use super::pattern;
 use super::pattern::{Captures, Pattern};
+use crate::difference::Difference;
 
 /// One expected line of a script; `...` skips any number of lines.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,18 +85,11 @@ pub(crate) fn difference(expected: &[Expected], came: &[Line]) -> Vec<String> {
 
 /// The same of lines that are compared as they are.
 pub(crate) fn line_difference(wanted: &[String], came: &[String]) -> Vec<String> {
-    let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
-    let came: Vec<&str> = came.iter().map(String::as_str).collect();
-    TextDiff::from_slices(&wanted, &came)
-        .iter_all_changes()
-        .map(|change| {
-            let sign = match change.tag() {
-                ChangeTag::Insert => '+',
-                ChangeTag::Delete => '-',
-                ChangeTag::Equal => ' ',
-            };
-            format!("{sign} {}", change.value())
-        })
+    let wanted = wanted.iter().map(String::as_str).collect();
+    let came = came.iter().map(String::as_str).collect();
+    Difference::of_lines(wanted, came, None)
+        .all_lines()
+        .map(|(fate, line)| format!("{} {line}", fate.sign()))
         .collect()
 }
 

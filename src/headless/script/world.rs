@@ -117,7 +117,7 @@ impl World {
             .map(|change| {
                 change.map_or_else(
                     || "…".to_owned(),
-                    |change| format!("{} {}", headless::diff::sign(change.tag), change.text),
+                    |change| format!("{} {}", change.fate.sign(), change.text),
                 )
             })
             .collect();
