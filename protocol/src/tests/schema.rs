@@ -113,11 +113,12 @@ fn mend_fields(fields: &mut Map<String, Value>) {
 pub(super) fn problems(schema: &Value, definition: &str, value: &Value) -> Vec<String> {
     let mut schema = schema.clone();
     schema["$ref"] = json!(format!("#/$defs/{definition}"));
-    let validator = jsonschema::options().offline().build(&schema).unwrap();
-    validator
-        .iter_errors(value)
-        .map(|error| format!("{}: {error}", error.instance_path()))
-        .collect()
+    let (mut compiler, mut schemas) = (boon::Compiler::new(), boon::Schemas::new());
+    compiler.use_loader(Box::new(boon::SchemeUrlLoader::new()));
+    compiler.add_resource("talaria:///schema", schema).unwrap();
+    let index = compiler.compile("talaria:///schema", &mut schemas).unwrap();
+    let found = schemas.validate(value, index);
+    found.err().map(|error| error.to_string()).into_iter().collect()
 }
 
 #[test]

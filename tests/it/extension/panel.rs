@@ -41,8 +41,12 @@ impl Schema {
         for (key, of) in reference.as_object().unwrap() {
             schema[key] = of.clone();
         }
-        let validator = jsonschema::options().offline().build(&schema).unwrap();
-        validator.iter_errors(value).map(|error| error.to_string()).collect()
+        let (mut compiler, mut schemas) = (boon::Compiler::new(), boon::Schemas::new());
+        compiler.use_loader(Box::new(boon::SchemeUrlLoader::new()));
+        compiler.add_resource("talaria:///schema", schema).unwrap();
+        let index = compiler.compile("talaria:///schema", &mut schemas).unwrap();
+        let found = schemas.validate(value, index);
+        found.err().map(|error| error.to_string()).into_iter().collect()
     }
 
     /// What a method is asked and answers.
