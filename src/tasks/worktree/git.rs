@@ -78,6 +78,7 @@ impl Git {
             git: self,
             folder: folder.to_owned(),
             command,
+            setting: None,
             arguments: Vec::new(),
             variables: Vec::new(),
             input: None,
@@ -100,6 +101,7 @@ pub(super) struct Call<'a> {
     git: &'a Git,
     folder: PathBuf,
     command: &'static str,
+    setting: Option<&'static str>,
     arguments: Vec<OsString>,
     variables: Vec<(&'static str, OsString)>,
     input: Option<PathBuf>,
@@ -122,6 +124,13 @@ impl Call<'_> {
     #[must_use]
     pub(super) fn args<S: AsRef<OsStr>>(mut self, arguments: &[S]) -> Self {
         self.arguments.extend(arguments.iter().map(|argument| argument.as_ref().to_owned()));
+        self
+    }
+
+    /// `name=value`, for this call alone.
+    #[must_use]
+    pub(super) fn setting(mut self, setting: &'static str) -> Self {
+        self.setting = Some(setting);
         self
     }
 
@@ -230,8 +239,8 @@ impl Call<'_> {
             }
         }
         command.arg("-c").arg(format!("core.hooksPath={NOTHING}"));
-        for setting in SETTINGS.iter().copied().chain(self.git.settings.iter().map(String::as_str))
-        {
+        let own = self.git.settings.iter().map(String::as_str);
+        for setting in SETTINGS.iter().copied().chain(own).chain(self.setting) {
             command.arg("-c").arg(setting);
         }
         command

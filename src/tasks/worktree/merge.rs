@@ -112,7 +112,9 @@ impl Prepared {
             let objects = self.scratch.objects();
             let site = site(&self.repository, &self.scratch, &objects);
             let arguments = ["-m", "-u", &self.ours, &self.result];
-            let answer = site.call("read-tree").args(&arguments).unbroken().run().await?;
+            // A sparse checkout would leave out what lies elsewhere, and nobody would have it afterwards.
+            let call = site.call("read-tree").setting("core.sparseCheckout=false");
+            let answer = call.args(&arguments).unbroken().run().await?;
             if answer.code != Some(0) {
                 // The words of git's plumbing, which are not translated.
                 const REFUSALS: [&str; 4] =

@@ -18,9 +18,10 @@ pub(super) enum Unreadable {
 /// All files of the working tree that are not ignored, beginning with what the index has. The index is the
 /// site's own, and is right for the working tree afterwards.
 pub(super) async fn take(site: &Site<'_>, unreadable: Unreadable) -> Result<String, WorktreeError> {
+    // In a sparse checkout, too, all that is there.
     let arguments: &[&str] = match unreadable {
-        Unreadable::Fails => &["-A"],
-        Unreadable::IsLeftOut => &["-A", "--ignore-errors"],
+        Unreadable::Fails => &["-A", "--sparse"],
+        Unreadable::IsLeftOut => &["-A", "--sparse", "--ignore-errors"],
     };
     let added = site.call("add").args(arguments).run().await?;
     match (added.code, unreadable) {
@@ -34,8 +35,9 @@ pub(super) async fn take(site: &Site<'_>, unreadable: Unreadable) -> Result<Stri
 pub(super) async fn copy_index(from: &Path, to: &Path) -> std::io::Result<()> {
     let (from, to) = (from.to_owned(), to.to_owned());
     let copied = tokio::task::spawn_blocking(move || {
-        std::fs::copy(&from, &to)?;
+        // Before: where it is just being replaced, git looks into too many files rather than into too few.
         let changed = std::fs::metadata(&from)?.modified()?;
+        std::fs::copy(&from, &to)?;
         std::fs::File::options().write(true).open(&to)?.set_modified(changed)
     });
     copied.await.map_err(std::io::Error::other)?

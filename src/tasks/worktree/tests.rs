@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 
 use super::*;
 
+#[cfg(unix)]
+mod lives;
 mod making;
 mod merging;
 mod quiet;

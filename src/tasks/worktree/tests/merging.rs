@@ -306,6 +306,35 @@ async fn an_ignored_file_is_never_written_over() {
 }
 
 #[tokio::test]
+async fn what_a_sparse_checkout_leaves_out_is_merged_too() {
+    let user = User::new();
+    for name in ["out/x", "out/y", "out/z"] {
+        user.write(name, &lines(&[]));
+    }
+    user.git(&["add", "-A"]);
+    user.commit("more");
+    user.git(&["sparse-checkout", "set", "sub"]);
+    // Its own file where none should be.
+    user.write("out/y", &lines(&[(1, "user")]));
+    let tree = user.tree(1).await;
+    assert!(!tree.folder.join("out").exists());
+    for name in ["out/x", "out/y"] {
+        write(&tree.folder.join(name), &lines(&[(9, "task")]));
+    }
+    write(&tree.folder.join("out/new"), "task\n");
+    tree.seal().await.unwrap();
+    let work = user.work();
+    assert_eq!(user.merge(&[&tree]).await.unwrap(), ["out/new", "out/x", "out/y"]);
+    assert_eq!(user.work(), work);
+    assert_eq!(user.read("out/x"), lines(&[(9, "task")]));
+    assert_eq!(user.read("out/y"), lines(&[(1, "user"), (9, "task")]));
+    assert_eq!(user.read("out/new"), "task\n");
+    assert!(!user.path("out/z").exists());
+    assert_eq!(user.status(), " M out/x\n M out/y\n?? out/new\n");
+    user.nothing_is_left();
+}
+
+#[tokio::test]
 async fn a_file_that_changes_meanwhile_is_seen() {
     type Step = fn(&User);
     let steps: [Step; 4] = [
