@@ -29,6 +29,8 @@ const SUBSCRIPTIONS: u32 = 64;
 const WAITING: u32 = 32;
 /// How long the connections may take to end once the server stops.
 const GRACE: Duration = Duration::from_millis(200);
+/// How long a peer may take until it is a client: it holds one of the places meanwhile.
+pub(super) const HANDSHAKE: Duration = Duration::from_secs(5);
 /// How long a peer that is refused may take to say what it wants.
 const REFUSAL: Duration = Duration::from_secs(1);
 /// The bytes of a request that is refused.
@@ -97,8 +99,12 @@ async fn accept(
                 connections.spawn(async move {
                     let Some(stream) = admitted(stream).await else { return };
                     let served = serve_with_graceful_shutdown(stream, service, stopped);
-                    if let Err(error) = Box::pin(served).await {
-                        tracing::debug!(%error, "a connection to the socket broke");
+                    match tokio::time::timeout(HANDSHAKE, Box::pin(served)).await {
+                        Ok(Ok(())) => {}
+                        Ok(Err(error)) => {
+                            tracing::debug!(%error, "a connection to the socket broke");
+                        }
+                        Err(_) => tracing::debug!("who connected to the socket said nothing"),
                     }
                 });
             }

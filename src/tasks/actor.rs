@@ -98,6 +98,7 @@ pub fn start(inbox: TasksInbox, setup: Setup, tasks: &TaskTracker, stop: Cancell
         operations: JoinSet::new(),
         tracker: tasks.clone(),
         merging: Arc::new(Semaphore::new(1)),
+        discarding: 0,
         replies: Vec::new(),
         deadline: None,
         is_over: false,
@@ -132,6 +133,8 @@ struct Actor {
     tracker: TaskTracker,
     /// Of merges and discards there is one at a time.
     merging: Arc<Semaphore>,
+    /// Discards of interrupted tasks that are under way.
+    discarding: usize,
     /// Whoever wants to know that all has ended.
     replies: Vec<Reply<()>>,
     deadline: Option<Instant>,

@@ -289,6 +289,11 @@ impl TasksState {
         }
     }
 
+    /// Whether it goes on as soon as the engine has it in the queue again.
+    pub(super) fn is_resuming(&self, task: &TaskId) -> bool {
+        self.tasks.get(task).is_some_and(|entry| matches!(entry.phase, Phase::Resuming))
+    }
+
     /// Whether its runner is there.
     pub(super) fn has_runner(&self, task: &TaskId) -> bool {
         self.run(task).is_some_and(|run| run.begun)

@@ -10,6 +10,7 @@
 //! `.git` there decides nothing.
 
 mod about;
+mod backup;
 mod changes;
 mod git;
 mod kept;

@@ -8,7 +8,7 @@ use jsonrpsee_core::params::ObjectParams;
 use jsonrpsee_ws_client::{WsClient, WsClientBuilder};
 use serde_json::{Value, json};
 use talaria_protocol::{
-    SESSION_LIST, TASK_CHECK, TASK_LIST, TASK_SPAWN, TASK_SUBSCRIBE, TASK_UNSUBSCRIBE,
+    SESSION_LIST, TASK_CHECK, TASK_COLLECT, TASK_LIST, TASK_SPAWN, TASK_SUBSCRIBE, TASK_UNSUBSCRIBE,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use super::fixture::{World, soon};
 use crate::control::events::PATIENCE;
 use crate::control::place::{Place, reach};
-use crate::control::socket;
+use crate::control::socket::{self, HANDSHAKE};
 
 async fn served(world: &World) -> PathBuf {
     socket::start(world.table(), &world.folders(), &world.tracker, world.stop.clone());
@@ -130,16 +130,7 @@ async fn two_hundred_watch_and_one_of_them_never_reads() {
     assert_eq!(started["tasks"].as_array().unwrap().len(), 20);
 
     // It asks for events, again and again what all of them are, and takes nothing of it.
-    let mut slow = reach(&socket).await.unwrap().unwrap();
-    slow.write_all(
-        b"GET / HTTP/1.1\r\nhost: talaria\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
-          sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
-    )
-    .await
-    .unwrap();
-    let mut answer = vec![0; 12];
-    soon(slow.read_exact(&mut answer)).await.unwrap();
-    assert_eq!(answer, b"HTTP/1.1 101");
+    let mut slow = upgraded(&socket).await;
     for id in 0..60 {
         let request = json!({
             "jsonrpc": "2.0", "id": id, "method": TASK_SUBSCRIBE, "params": {"sessionId": "s"},
@@ -170,18 +161,140 @@ async fn two_hundred_watch_and_one_of_them_never_reads() {
     tokio::time::pause();
     tokio::time::advance(PATIENCE + Duration::from_secs(1)).await;
     tokio::time::resume();
-    let gone = async {
+    is_closed(&mut slow).await;
+    let listed: Value = asker.request(TASK_LIST, params(&json!({"sessionId": "s"}))).await.unwrap();
+    assert_eq!(listed["tasks"].as_array().unwrap().len(), 20);
+}
+
+/// Until the other side has closed it.
+async fn is_closed(stream: &mut tokio::net::UnixStream) {
+    let closed = async {
         let mut rest = vec![0; 64 * 1024];
-        loop {
-            match slow.read(&mut rest).await {
-                Ok(0) | Err(_) => return,
-                Ok(_) => {}
+        while !matches!(stream.read(&mut rest).await, Ok(0) | Err(_)) {}
+    };
+    soon(closed).await;
+}
+
+#[tokio::test]
+async fn who_says_nothing_or_nonsense_loses_the_connection() {
+    let world = World::new();
+    let session = world.open("s").await;
+    let socket = served(&world).await;
+    let asker = client(&socket).await;
+    let mut strangers = Vec::new();
+    for said in ["", "GET / HT", "GET / HTTP/1.1\r\nhost: a\r\n", "{\"jsonrpc\": \"2.0\"}\r\n\r\n"]
+    {
+        let mut stranger = reach(&socket).await.unwrap().unwrap();
+        stranger.write_all(said.as_bytes()).await.unwrap();
+        strangers.push(stranger);
+    }
+    let listed: Value = asker.request(TASK_LIST, params(&json!({"sessionId": "s"}))).await.unwrap();
+    assert_eq!(listed["tasks"], json!([]));
+    for stranger in &mut strangers {
+        // Again, where it was not being listened to yet.
+        let mut rest = vec![0; 4096];
+        while !matches!(stranger.try_read(&mut rest), Ok(0)) {
+            tokio::time::pause();
+            tokio::time::advance(HANDSHAKE + Duration::from_secs(1)).await;
+            tokio::time::resume();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    // More than a message may have, in one frame.
+    let mut large = upgraded(&socket).await;
+    let mut head = vec![0x81, 0x80 | 127];
+    head.extend((17_u64 * 1024 * 1024).to_be_bytes());
+    head.extend([0; 4]);
+    large.write_all(&head).await.unwrap();
+    let (mut from, mut to) = large.into_split();
+    let sends = tokio::spawn(async move {
+        let piece = vec![b' '; 1024 * 1024];
+        for _ in 0..17 {
+            if to.write_all(&piece).await.is_err() {
+                return;
+            }
+        }
+    });
+    let refused = async {
+        let (mut said, mut piece) = (String::new(), vec![0; 4096]);
+        while let Ok(count @ 1..) = from.read(&mut piece).await {
+            said.push_str(&String::from_utf8_lossy(&piece[..count]));
+            if said.contains("-32007") {
+                return;
             }
         }
     };
-    soon(gone).await;
-    let listed: Value = asker.request(TASK_LIST, params(&json!({"sessionId": "s"}))).await.unwrap();
-    assert_eq!(listed["tasks"].as_array().unwrap().len(), 20);
+    soon(refused).await;
+    drop(from);
+    soon(sends).await.unwrap();
+
+    let mut subscriptions = Vec::new();
+    for _ in 0..64 {
+        subscriptions.push(subscribe(&asker).await);
+    }
+    let more = asker.subscribe::<Value, _>(
+        TASK_SUBSCRIBE,
+        params(&json!({"sessionId": "s"})),
+        TASK_UNSUBSCRIBE,
+    );
+    assert!(soon(more).await.is_err(), "there are limits");
+    session.tasks.close().await;
+    for mut events in subscriptions {
+        assert!(soon(events.next()).await.is_none(), "it ends with the session");
+    }
+}
+
+#[tokio::test]
+async fn the_end_of_the_server_is_the_end_of_what_waits() {
+    let world = World::new();
+    let mut session = world.open("s").await;
+    let socket = served(&world).await;
+    let asker = client(&socket).await;
+    let one = json!({"sessionId": "s", "tasks": [{"goal": "one"}]});
+    let _: Value = asker.request(TASK_SPAWN, params(&one)).await.unwrap();
+    let _born = session.born().await;
+    let mut waits = JoinSet::new();
+    for _ in 0..20 {
+        let other = client(&socket).await;
+        waits.spawn(async move {
+            let wait = json!({"sessionId": "s", "taskIds": ["t1"], "timeoutSeconds": 3600});
+            other.request::<Value, _>(TASK_COLLECT, params(&wait)).await
+        });
+    }
+    // One that does not wait for its answer.
+    let mut gone = upgraded(&socket).await;
+    let wait = json!({"sessionId": "s", "taskIds": ["t1"], "timeoutSeconds": 3600});
+    let request = json!({"jsonrpc": "2.0", "id": 1, "method": TASK_COLLECT, "params": wait});
+    gone.write_all(&frame(&request.to_string())).await.unwrap();
+    drop(gone);
+    let _: Value = asker.request(TASK_LIST, params(&json!({"sessionId": "s"}))).await.unwrap();
+    let begun = std::time::Instant::now();
+    world.stop.cancel();
+    world.tracker.close();
+    soon(world.tracker.wait()).await;
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(!socket.exists());
+    // Each has an answer, or its connection is gone.
+    while let Some(waited) = soon(waits.join_next()).await {
+        drop(waited.unwrap());
+    }
+}
+
+/// A connection behind its handshake.
+async fn upgraded(socket: &std::path::Path) -> tokio::net::UnixStream {
+    let mut stream = reach(socket).await.unwrap().unwrap();
+    stream
+        .write_all(
+            b"GET / HTTP/1.1\r\nhost: talaria\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+              sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        )
+        .await
+        .unwrap();
+    let mut answer = vec![0; 12];
+    soon(stream.read_exact(&mut answer)).await.unwrap();
+    assert_eq!(answer, b"HTTP/1.1 101");
+    stream
 }
 
 /// A text in one masked frame, as a client sends it.

@@ -8,6 +8,7 @@ use super::*;
 use crate::config::CancelWithTurn;
 use crate::event::{TaskMark, ToolKind};
 use crate::ids::{SessionId, TaskId};
+use crate::session::{Idle, Steering};
 use crate::store::Trouble;
 use crate::tasks::engine::State;
 use crate::tasks::{About, By, Origin, TaskCard, TaskReport, TaskSaid};
@@ -18,6 +19,8 @@ enum Step {
     Prompt,
     /// A slash command.
     Types(&'static str),
+    /// To the running turn; nobody waits for an answer.
+    Steers(&'static str, Idle),
     CommandDone,
     Cancel,
     /// It covers a prompt, too, that is still on its way.
@@ -61,6 +64,11 @@ fn step() -> impl Strategy<Value = Step> {
         2 => Just(Step::Types("/stop")),
         1 => Just(Step::Types("/help")),
         1 => Just(Step::Types("/tasks")),
+        4 => Just(Step::Steers("text", Idle::Begin)),
+        2 => Just(Step::Steers("text", Idle::Refuse)),
+        1 => Just(Step::Steers("/stop", Idle::Begin)),
+        1 => Just(Step::Steers("/help", Idle::Refuse)),
+        1 => Just(Step::Steers("/tasks", Idle::Begin)),
         4 => Just(Step::CommandDone),
         3 => Just(Step::Cancel),
         1 => Just(Step::CancelAhead),
@@ -153,6 +161,15 @@ struct World {
     /// Slash commands, and prompts that were cancelled one by one: their answers may come at any time.
     apart: BTreeSet<u64>,
     last_answer: u64,
+    /// Steering whose answer is to come now, and whether it is a command.
+    steers: Option<(u64, bool)>,
+    /// What nobody waits for, from when it is taken to the end of the turn that has it.
+    quiet: BTreeSet<u64>,
+    /// Those of them that a turn has, and those whose turn is over.
+    quiet_in_turn: BTreeSet<u64>,
+    quiet_over: BTreeSet<u64>,
+    /// The messages of all.
+    written: BTreeMap<MessageId, u64>,
     commands: BTreeSet<u64>,
     /// Of all that were typed, those that end all tasks.
     stops: BTreeSet<u64>,
@@ -191,6 +208,11 @@ impl World {
             open: BTreeSet::new(),
             apart: BTreeSet::new(),
             last_answer: 0,
+            steers: None,
+            quiet: BTreeSet::new(),
+            quiet_in_turn: BTreeSet::new(),
+            quiet_over: BTreeSet::new(),
+            written: BTreeMap::new(),
             commands: BTreeSet::new(),
             stops: BTreeSet::new(),
             cancelled_upto: 0,
@@ -219,6 +241,11 @@ impl World {
 
     fn is_ending(&self) -> bool {
         self.closing || self.stopped || self.taken_over || self.handing_over
+    }
+
+    /// Whether the client may expect something.
+    fn is_prompted(&self) -> bool {
+        !self.open.is_empty() || !self.quiet.is_empty() || !self.commands.is_empty()
     }
 
     fn is_any_live(&self) -> bool {
@@ -281,7 +308,19 @@ impl World {
                 }
                 one(self.next_prompt(command))
             }
+            Step::Steers(text, idle) if self.quiet.len() < 25 => {
+                self.prompts += 1;
+                self.steers = Some((self.prompts, text.starts_with('/')));
+                self.quiet.insert(self.prompts);
+                if *text == "/stop" {
+                    self.wishes.clear();
+                    self.stops.insert(self.prompts);
+                }
+                let (id, content) = (PromptId(self.prompts), vec![Content::text(*text)]);
+                one(Input::Steering { id, content, idle: *idle })
+            }
             Step::CommandDone => self.commands.pop_first().map_or_else(Vec::new, |id| {
+                self.command_is_over(id);
                 one(Input::CommandDone { prompt: PromptId(id), text: "Done.".to_owned() })
             }),
             Step::Cancel | Step::CancelAhead => {
@@ -308,7 +347,9 @@ impl World {
                 })))
             }
             Step::Delivers if is_running && !self.stopping => {
-                let messages = self.steered.drain(..).map(|prompt| prompt.message).collect();
+                let steered = std::mem::take(&mut self.steered);
+                self.quiet_in_turn.extend(steered.iter().map(|prompt| prompt.id.0));
+                let messages = steered.into_iter().map(|prompt| prompt.message).collect();
                 one(delivered(messages))
             }
             Step::Replies if is_running && !self.stopping => {
@@ -409,6 +450,7 @@ impl World {
                 one(Input::Close)
             }
             Step::Prompt
+            | Step::Steers(..)
             | Step::Says
             | Step::Delivers
             | Step::Replies
@@ -422,11 +464,20 @@ impl World {
         }
     }
 
+    /// What is said at its end is heard, also where nobody waits for its answer.
+    fn command_is_over(&mut self, id: u64) {
+        if !self.open.contains(&id) {
+            self.quiet.insert(id);
+            self.quiet_over.insert(id);
+        }
+    }
+
     fn turn_is_over(&mut self) {
         self.running = None;
         self.stopping = false;
         self.in_turn.clear();
         self.steered.clear();
+        self.quiet_over.append(&mut self.quiet_in_turn);
     }
 
     /// Looks at what the rules say to one input.
@@ -481,7 +532,10 @@ impl World {
                             prop_assert!(self.viewer.late != Late::Lost, "nobody sees it");
                         }
                     } else {
-                        prop_assert!(self.open.contains(&prompt.id.0) && cap.is_none());
+                        let id = prompt.id.0;
+                        let is_owed = self.open.contains(&id) || self.quiet.contains(&id);
+                        prop_assert!(is_owed && cap.is_none());
+                        self.quiet_in_turn.insert(id);
                         prop_assert_eq!(origin.generation, 0);
                     }
                     self.wishes.clear();
@@ -506,7 +560,7 @@ impl World {
                 Effect::Ask(question) => {
                     prop_assert!(self.dialog.is_none(), "two dialogs");
                     prop_assert!(!self.stopping && !self.closing);
-                    prop_assert!(self.viewer.late != Late::Lost || !self.open.is_empty());
+                    prop_assert!(self.viewer.late != Late::Lost || self.is_prompted());
                     self.dialog = Some(question.id().clone());
                     self.is_limited = false;
                 }
@@ -515,8 +569,38 @@ impl World {
                     self.is_limited = true;
                 }
                 Effect::Withdraw(call) => prop_assert_eq!(self.dialog.take(), Some(call)),
+                Effect::ReplySteering(answer) => {
+                    let steers = self.steers.take();
+                    prop_assert!(steers.is_some(), "steering is answered twice");
+                    let (id, is_command) = steers.unwrap_or_default();
+                    let is_kept = self.written.values().any(|written| *written == id);
+                    match answer {
+                        // It is over, or goes on apart.
+                        Ok(Steering::Injected | Steering::Began) if is_command => {
+                            self.quiet.remove(&id);
+                        }
+                        Ok(Steering::Injected | Steering::Began) => {
+                            prop_assert!(is_kept, "{id} is taken, and not written");
+                        }
+                        Ok(Steering::NothingRuns) | Err(_) => {
+                            prop_assert!(!is_kept, "{id} is not taken, and written");
+                            self.quiet.remove(&id);
+                        }
+                    }
+                }
+                Effect::Append(Record::Prompt { prompt }, _) => {
+                    self.written.insert(prompt.message, prompt.id.0);
+                }
+                Effect::Append(Record::NotDelivered { prompt }, _) => {
+                    let id = self.written.get(&prompt).copied();
+                    prop_assert!(id.is_some_and(|id| id <= self.prompts), "of no prompt");
+                    self.quiet_over.extend(id);
+                }
                 Effect::TaskCommand { prompt, .. } => drop(self.commands.insert(prompt.0)),
-                Effect::EndCommand(prompt) => drop(self.commands.remove(&prompt.0)),
+                Effect::EndCommand(PromptId(id)) => {
+                    self.command_is_over(id);
+                    self.commands.remove(&id);
+                }
                 Effect::FollowUpSoon => self.is_due_soon = true,
                 Effect::HoldFor(_) => {
                     prop_assert!(self.running.is_none());
@@ -535,7 +619,6 @@ impl World {
                 | Effect::OnceTold(_)
                 | Effect::ReplySet(_)
                 | Effect::ReplyTitle(_)
-                | Effect::ReplySteering(_)
                 | Effect::Delivered(_)
                 | Effect::Replied { .. }
                 | Effect::LetGo(_)
@@ -561,7 +644,7 @@ impl World {
 
     /// What is to begin by itself begins, or a clock goes for it.
     fn goes_on(&self) -> Result<(), TestCaseError> {
-        let is_idle = self.running.is_none() && self.open.is_empty() && !self.is_ending();
+        let is_idle = self.running.is_none() && !self.is_prompted() && !self.is_ending();
         if is_idle && self.viewer.late != Late::Lost && !self.wishes.is_empty() {
             prop_assert!(
                 self.is_due_soon && self.is_any_live(),
@@ -573,7 +656,7 @@ impl World {
     }
 
     fn told(&mut self, event: &Event, ends: &mut BTreeSet<u64>) -> Result<(), TestCaseError> {
-        let is_prompted = !self.open.is_empty();
+        let is_prompted = self.is_prompted();
         let is_of_session = matches!(
             event,
             Event::Commands(_) | Event::Title(_) | Event::Usage(_) | Event::Settings(_)
@@ -652,6 +735,9 @@ impl Life {
     }
 
     fn step(&mut self, step: &Step) -> Result<(), TestCaseError> {
+        for id in std::mem::take(&mut self.world.quiet_over) {
+            self.world.quiet.remove(&id);
+        }
         for input in self.world.inputs(step) {
             let ends = if let Input::Task(TaskSaid::Card(card)) = &input {
                 card.state.is_final().then_some(card.task)
@@ -668,6 +754,7 @@ impl Life {
             self.world.ends_due.extend(ends);
             let effects = self.state.handle(input);
             self.world.see(effects, is_taken)?;
+            prop_assert!(self.world.steers.is_none(), "steering is not answered");
         }
         self.world.goes_on()
     }
@@ -734,5 +821,7 @@ proptest! {
         life.step(&Step::Close)?;
         life.settles()?;
         prop_assert!(life.world.stopped);
+        let lost: Vec<_> = life.world.quiet.difference(&life.world.quiet_over).collect();
+        prop_assert!(lost.is_empty() || life.world.taken_over, "never delivered: {lost:?}");
     }
 }

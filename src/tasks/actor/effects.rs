@@ -216,6 +216,10 @@ impl Actor {
     pub(super) fn done(&mut self, done: Done) {
         match done {
             Done::Nothing => {}
+            Done::Discarded(reply, discarded) => {
+                self.discarding = self.discarding.saturating_sub(1);
+                drop(reply.send(discarded));
+            }
             Done::Submitted(submission) => self.submitted(*submission),
             Done::Permit(task, permit) => self.permitted(task, permit),
             Done::Room(session, room) => self.room(&session, room),

@@ -41,6 +41,8 @@ pub(super) enum Done {
     Read(Box<Task>, Outcome),
     /// What became of a message to a task.
     Steered(Box<Steering>),
+    /// Trees of interrupted tasks are gone, or are not.
+    Discarded(Reply<Vec<TaskName>>, Result<Vec<TaskName>, TaskError>),
     /// A task gave a sign of life.
     Pulse(TaskId, tokio::task::Id),
 }

@@ -286,6 +286,12 @@ impl Actor {
             let (name, state) = (name.to_string(), self.state.state(task));
             return drop(reply.send(Err(TaskError::NotInterrupted { name, state })));
         }
+        if self.discarding > 0 && !targets.is_empty() {
+            return drop(reply.send(Err(TaskError::Git(
+                "the changes of interrupted tasks are being discarded; try again when that is done"
+                    .to_owned(),
+            ))));
+        }
         let tasks: Vec<TaskId> = targets.iter().map(|(_, task)| task.clone()).collect();
         let ask = self.state.resume(&tasks);
         let session = session.clone();

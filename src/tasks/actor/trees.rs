@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::Actor;
 use super::operations::Done;
@@ -78,7 +78,18 @@ impl Actor {
             Err(why) => return drop(reply.send(Err(why))),
         };
         let turn = Arc::clone(&self.merging);
-        self.tracker.spawn(async move { drop(reply.send(discard(&turn, &place, tasks).await)) });
+        if tasks.iter().all(|task| task.state.is_final()) {
+            let discarded = async move { drop(reply.send(discard(&turn, &place, tasks).await)) };
+            self.tracker.spawn(discarded);
+            return;
+        }
+        // Until it is done, none of those that were interrupted goes on.
+        self.discarding += 1;
+        let (done, discarded) = oneshot::channel();
+        self.tracker.spawn(async move { drop(done.send(discard(&turn, &place, tasks).await)) });
+        self.operate(async move {
+            Done::Discarded(reply, discarded.await.unwrap_or(Err(TaskError::Closed)))
+        });
     }
 
     /// These tasks, each once; none of them may be at work.
@@ -94,11 +105,13 @@ impl Actor {
                 continue;
             }
             let task = self.isolated(session, name)?;
-            if !is_still(task.state) {
-                return Err(TaskError::StillRuns {
-                    name: task.name.to_string(),
-                    state: task.state,
-                });
+            let state = if self.state.is_resuming(&self.state.find(session, &task.name)?) {
+                State::Queued
+            } else {
+                task.state
+            };
+            if !is_still(state) {
+                return Err(TaskError::StillRuns { name: task.name.to_string(), state });
             }
             tasks.push(task);
         }

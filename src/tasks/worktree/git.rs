@@ -81,7 +81,6 @@ impl Git {
             setting: None,
             arguments: Vec::new(),
             variables: Vec::new(),
-            input: None,
             most: MOST,
             end: EndOfCaller::EndsIt,
         }
@@ -104,7 +103,6 @@ pub(super) struct Call<'a> {
     setting: Option<&'static str>,
     arguments: Vec<OsString>,
     variables: Vec<(&'static str, OsString)>,
-    input: Option<PathBuf>,
     most: usize,
     end: EndOfCaller,
 }
@@ -137,13 +135,6 @@ impl Call<'_> {
     #[must_use]
     pub(super) fn env(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
         self.variables.push((name, value.into()));
-        self
-    }
-
-    /// A file that it reads as its standard input; else there is none.
-    #[must_use]
-    pub(super) fn input(mut self, file: PathBuf) -> Self {
-        self.input = Some(file);
         self
     }
 
@@ -184,14 +175,8 @@ impl Call<'_> {
             let folder = self.folder.display();
             return Err(WorktreeError::Failed(format!("the folder `{folder}` does not exist")));
         }
-        let input = match &self.input {
-            None => Stdio::null(),
-            Some(path) => {
-                Stdio::from(std::fs::File::open(path).map_err(|error| self.broken(&error))?)
-            }
-        };
         let mut command = self.process();
-        let mut child = command.stdin(input).spawn().map_err(|error| {
+        let mut child = command.stdin(Stdio::null()).spawn().map_err(|error| {
             if error.kind() == io::ErrorKind::NotFound {
                 return WorktreeError::NoGit;
             }

@@ -4,17 +4,20 @@
 
 use std::path::Path;
 
+use super::backup::Backup;
 use super::changes::{self, Entry};
-use super::obstacles::{in_the_way, path_of};
+use super::obstacles::in_the_way;
 use super::repository::{Bare, Repository, Site};
 use super::scratch::Scratch;
 use super::snapshot::{self, Unreadable};
 use super::{Branch, Place, Tree, WorktreeError};
 
-use crate::tasks::answer::{Change, ChangedFile};
+use crate::tasks::answer::ChangedFile;
 
 /// The first version with `merge-tree --write-tree`.
 const VERSION: (u32, u32) = (2, 38);
+/// In the scratch folder.
+const BACKUP: &str = "files";
 
 /// See [`Place::merge`].
 pub(super) async fn merge(
@@ -109,6 +112,7 @@ impl Prepared {
     /// Writes the user's files. Git looks again at each before it touches any.
     pub(super) async fn write(self) -> Result<Vec<ChangedFile>, WorktreeError> {
         if !self.files.is_empty() {
+            let backup = self.backup().await?;
             let objects = self.scratch.objects();
             let site = site(&self.repository, &self.scratch, &objects);
             let arguments = ["-m", "-u", &self.ours, &self.result];
@@ -122,35 +126,33 @@ impl Prepared {
                 if REFUSALS.iter().any(|words| answer.complaint.contains(words)) {
                     return Err(WorktreeError::Changed);
                 }
-                self.put_back(&site).await;
-                return Err(answer.failure());
+                return Err(self.put_back(backup, answer.failure()).await);
             }
         }
         Ok(self.files.into_iter().map(Entry::shown).collect())
     }
 
-    /// After a failure in between, as on a full disk: all files as they were.
-    async fn put_back(&self, site: &Site<'_>) {
-        let mut list = Vec::new();
-        for entry in &self.files {
-            if entry.change == Change::Added {
-                // Nothing was there before.
-                drop(tokio::fs::remove_file(self.repository.top.join(path_of(&entry.path))).await);
-            } else {
-                list.extend_from_slice(&entry.path);
-                list.push(0);
-            }
-        }
-        let file = self.scratch.file("files");
-        let back = async {
-            let text = tokio::fs::write(&file, list).await;
-            text.map_err(|error| WorktreeError::Failed(error.to_string()))?;
-            let call = site.call("checkout-index").args(&["--force", "-z", "--stdin"]);
-            call.input(file.clone()).unbroken().done().await
-        };
-        if let Err(error) = back.await {
-            tracing::error!(%error, "files of a merge that failed could not be put back");
-        }
+    async fn backup(&self) -> Result<Backup, WorktreeError> {
+        let (top, folder) = (self.repository.top.clone(), self.scratch.file(BACKUP));
+        let entries = self.files.clone();
+        let made = tokio::task::spawn_blocking(move || Backup::make(&top, folder, &entries)).await;
+        made.map_err(std::io::Error::other).flatten().map_err(|error| {
+            let why = format!("the files that a merge changes cannot be copied first: {error}");
+            WorktreeError::Failed(why)
+        })
+    }
+
+    /// After a failure in between, as on a full disk: all files as they were, or their copies stay.
+    async fn put_back(self, backup: Backup, failure: WorktreeError) -> WorktreeError {
+        let back = tokio::task::spawn_blocking(move || backup.put_back()).await;
+        let Err(error) = back.map_err(std::io::Error::other).flatten() else { return failure };
+        let folder = self.scratch.keep().join(BACKUP);
+        let folder = folder.display();
+        tracing::error!(%error, %folder, "files of a merge that failed could not be put back");
+        WorktreeError::Failed(format!(
+            "{failure}; files could not be put back as they were ({error}): copies of them are in \
+             `{folder}`, take from there what is missing"
+        ))
     }
 }
 

@@ -10,6 +10,8 @@ use super::WorktreeError;
 
 /// Beside the sessions' folders, under a name that no session has.
 const FOLDER: &str = ".scratch";
+/// The names of those that are kept.
+const KEPT: &str = ".kept-";
 const OLD: Duration = Duration::from_hours(24);
 
 #[derive(Debug)]
@@ -27,6 +29,18 @@ impl Scratch {
 
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
+    }
+
+    /// It stays, for the user has to take something from it. Answers where.
+    pub(super) fn keep(self) -> PathBuf {
+        let name = self.0.file_name().unwrap_or_default().to_string_lossy();
+        let all = self.0.ancestors().nth(2).unwrap_or(&self.0);
+        let kept = all.join(format!("{KEPT}{name}"));
+        match fs::rename(&self.0, &kept) {
+            Ok(()) => kept,
+            // Until it is old.
+            Err(_) => std::mem::ManuallyDrop::new(self).0.clone(),
+        }
     }
 
     pub(super) fn objects(&self) -> PathBuf {

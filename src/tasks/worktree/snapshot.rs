@@ -18,12 +18,15 @@ pub(super) enum Unreadable {
 /// All files of the working tree that are not ignored, beginning with what the index has. The index is the
 /// site's own, and is right for the working tree afterwards.
 pub(super) async fn take(site: &Site<'_>, unreadable: Unreadable) -> Result<String, WorktreeError> {
-    // In a sparse checkout, too, all that is there.
+    // Of what git was told not to look at, too, whatever has changed: in a sparse checkout, with
+    // `--skip-worktree` and with `--assume-unchanged`. Files that differ make it end with 1.
+    drop(site.call("update-index").args(&["-q", "--really-refresh"]).run().await?);
     let arguments: &[&str] = match unreadable {
         Unreadable::Fails => &["-A", "--sparse"],
         Unreadable::IsLeftOut => &["-A", "--sparse", "--ignore-errors"],
     };
-    let added = site.call("add").args(arguments).run().await?;
+    let call = site.call("add").setting("core.sparseCheckout=true").args(arguments);
+    let added = call.run().await?;
     match (added.code, unreadable) {
         (Some(0), _) | (Some(1), Unreadable::IsLeftOut) => {}
         _ => return Err(added.failure()),

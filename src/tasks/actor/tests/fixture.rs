@@ -1,6 +1,7 @@
 //! An actor on an engine in a folder of its own, with sessions and children that do what a test says.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -55,6 +56,7 @@ pub(super) struct Born {
 }
 
 struct Nursery {
+    folder: PathBuf,
     store: Store,
     born: mpsc::Sender<Born>,
 }
@@ -74,7 +76,8 @@ impl Spawn for Nursery {
     }
 
     fn place(&self) -> crate::tasks::worktree::Place {
-        crate::tasks::worktree::Place::new("/nowhere".into(), "/nowhere/worktrees".into())
+        let of = |name| self.folder.join(name);
+        crate::tasks::worktree::Place::new(of("repository"), of("worktrees"))
     }
 
     fn spawn(&self, order: Order) -> BoxFuture<'_, Result<Spawned, Fault>> {
@@ -197,6 +200,18 @@ impl Home {
         Self { folder: TempDir::new().unwrap() }
     }
 
+    /// Makes the sessions' folder a repository with a commit.
+    #[expect(clippy::disallowed_methods, reason = "the user's own git")]
+    pub(super) fn has_repository(&self) {
+        let repository = self.folder.path().join("repository");
+        std::fs::create_dir(&repository).unwrap();
+        for arguments in [&["init", "-q"][..], &["commit", "-q", "--allow-empty", "-m", "first"]] {
+            let mut git = std::process::Command::new("git");
+            git.args(["-c", "user.name=User", "-c", "user.email=user@localhost"]).args(arguments);
+            assert!(git.current_dir(&repository).status().unwrap().success());
+        }
+    }
+
     /// A process in which nobody attached yet.
     pub(super) fn house(&self, delegation: DelegationSection) -> House {
         let folder = self.folder.path().to_owned();
@@ -215,7 +230,8 @@ impl Home {
         };
         let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
         start(inbox, setup, &tracker, stop.clone());
-        let spawn = Arc::new(Nursery { store: store.clone(), born });
+        let folder = self.folder.path().to_owned();
+        let spawn = Arc::new(Nursery { folder, store: store.clone(), born });
         let (_, said) = mpsc::channel(1);
         House { tasks, engine, store, stop, said, spawn, born: births, tracker, _guard: guard }
     }

@@ -2,12 +2,12 @@
 
 use tokio::task::JoinSet;
 
-use super::fixture::{Did, Home, Knows, limits, name, soon, start_in};
+use super::fixture::{Did, Home, Knows, caller, limits, name, new, soon, start_in};
 use crate::config::{DelegationSection, Resume};
 use crate::event::CallStatus;
 use crate::permission::Answer;
 use crate::tasks::engine::{State, TaskClient as _};
-use crate::tasks::{Begin, TaskCard, TaskError, TaskSaid, Which};
+use crate::tasks::{Begin, Isolation, NewTask, TaskCard, TaskError, TaskSaid, Which};
 
 #[tokio::test]
 async fn a_session_that_comes_anew_is_told_of_what_it_missed() {
@@ -155,6 +155,34 @@ async fn interrupted_tasks_go_on_or_end_as_it_is_configured() {
             assert_eq!(house.born().await.begin, Begin::Resume);
         }
     }
+}
+
+#[tokio::test]
+async fn one_is_not_discarded_and_resumed_at_once() {
+    let home = Home::new();
+    home.has_repository();
+    let mut house = home.open(limits(1, 1)).await;
+    let one = NewTask { isolation: Isolation::Worktree, ..new("one") };
+    house.tasks.start(caller(), vec![one]).await.unwrap();
+    let mut child = house.born().await;
+    child.is_prompted().await;
+    house.dies().await;
+    let mut house = home.house(limits(1, 1));
+    house.attach(Knows::Reports(&[]), &["task-t1"]).await;
+    house.is("t1", State::Interrupted).await;
+    let (one, which) = (|| vec![name("t1")], || Which::One(name("t1")));
+
+    let (discarded, resumed) =
+        soon(async { tokio::join!(house.tasks.discard(one()), house.tasks.resume(which())) }).await;
+    assert_eq!(discarded.unwrap(), one());
+    assert!(matches!(resumed, Err(TaskError::Git(why)) if why.contains("being discarded")));
+    house.is("t1", State::Interrupted).await;
+
+    let (resumed, discarded) =
+        soon(async { tokio::join!(house.tasks.resume(which()), house.tasks.discard(one())) }).await;
+    assert_eq!(resumed.unwrap()[0].task_id, "t1");
+    assert!(matches!(discarded, Err(TaskError::StillRuns { .. })), "{discarded:?}");
+    assert_eq!(house.born().await.begin, Begin::Resume);
 }
 
 #[tokio::test]

@@ -198,6 +198,7 @@ struct Life {
     user: User,
     trees: BTreeMap<usize, (Tree, Files)>,
     steps: usize,
+    /// Whether files are moved.
     follows: bool,
     merged: usize,
     refused: usize,
@@ -211,7 +212,6 @@ impl Life {
         user.write("out.log", "ignored\n");
         user.git(&["add", "-A"]);
         user.commit("second");
-        user.git(&["config", "merge.renames", if follows { "true" } else { "false" }]);
         let mut life =
             Self { user, trees: BTreeMap::new(), steps: 0, follows, merged: 0, refused: 0 };
         let top = life.user.top();
@@ -227,6 +227,10 @@ impl Life {
     }
 
     fn edit(&mut self, top: &Path, edit: &Edit) {
+        // Git follows what was moved, also where the other side edits it.
+        if !self.follows && matches!(edit, Edit::Rename(..)) {
+            return;
+        }
         self.steps += 1;
         apply(top, edit, &format!("token-{}-", self.steps));
     }

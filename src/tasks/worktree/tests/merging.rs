@@ -335,6 +335,28 @@ async fn what_a_sparse_checkout_leaves_out_is_merged_too() {
 }
 
 #[tokio::test]
+async fn what_git_is_told_not_to_look_at_is_merged_too() {
+    let user = User::new();
+    let tree = user.tree(1).await;
+    let hide = |top: &Path| {
+        git_in(top, &["update-index", "--assume-unchanged", "a"]);
+        git_in(top, &["update-index", "--skip-worktree", "b"]);
+    };
+    for (top, line, text) in [(user.top(), 1, "user"), (tree.folder.clone(), 9, "task")] {
+        hide(&top);
+        write(&top.join("a"), &lines(&[(line, text)]));
+        write(&top.join("b"), &lines(&[(line, text)]));
+    }
+    let work = user.work();
+    assert_eq!(user.merge(&[&tree]).await.unwrap(), ["a", "b"]);
+    for name in ["a", "b"] {
+        assert_eq!(user.read(name), lines(&[(1, "user"), (9, "task")]), "{name}");
+    }
+    assert_eq!(user.work(), work);
+    assert_eq!(user.git(&["ls-files", "-v", "a", "b"]), "h a\nS b\n", "they stay hidden");
+}
+
+#[tokio::test]
 async fn a_file_that_changes_meanwhile_is_seen() {
     type Step = fn(&User);
     let steps: [Step; 4] = [
@@ -374,11 +396,58 @@ async fn a_failure_in_between_leaves_all_as_it_was() {
     let prepared = merge::prepare(&user.place, std::slice::from_ref(&tree)).await.unwrap();
     // A filter that gives up on this file alone, after others were written.
     user.git(&["config", "filter.broken.required", "true"]);
+    user.git(&["config", "filter.broken.clean", "cat"]);
     user.git(&["config", "filter.broken.smudge", "if grep -q task; then exit 1; fi; seq 9"]);
     let before = contents(&user.top());
     let error = prepared.write().await.unwrap_err();
     assert!(matches!(error, WorktreeError::Failed(_)), "{error}");
     assert_eq!(contents(&user.top()), before);
+}
+
+/// A merge of `a`, `sub/c` and `new`, with a filter for `sub/c` that does this and gives up.
+#[cfg(unix)]
+async fn fails_in_between(user: &User, does: &str) -> String {
+    user.write(".git/info/attributes", "sub/c filter=broken\n");
+    let tree = user.tree(1).await;
+    write(&tree.folder.join("a"), &user.read("a").replace('9', "task"));
+    write(&tree.folder.join("sub/c"), &lines(&[(1, "task")]));
+    write(&tree.folder.join("new"), "task\n");
+    let prepared = merge::prepare(&user.place, std::slice::from_ref(&tree)).await.unwrap();
+    user.git(&["config", "filter.broken.required", "true"]);
+    user.git(&["config", "filter.broken.clean", "cat"]);
+    user.git(&["config", "filter.broken.smudge", &format!("{does}; exit 1")]);
+    let error = prepared.write().await.unwrap_err();
+    assert!(matches!(error, WorktreeError::Failed(_)), "{error}");
+    error.to_string()
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_is_put_back_is_what_was_there_and_not_what_git_makes_of_it() {
+    let user = User::new();
+    user.git(&["config", "core.autocrlf", "input"]);
+    user.write("a", "mixed\r\n2\n9\n");
+    user.git(&["commit", "-qam", "mixed"]);
+    user.write("a", "mixed\r\n2\r\n9\n");
+    let before = contents(&user.top());
+    fails_in_between(&user, "true").await;
+    let mut after = contents(&user.top());
+    after.retain(|(path, _)| !path.ends_with(".gitattributes"));
+    assert_eq!(after, before);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_cannot_be_put_back_is_kept_elsewhere() {
+    let user = User::new();
+    let own = lines(&[(1, "user")]);
+    user.write("a", &own);
+    let error = fails_in_between(&user, "rm -f a; mkdir a; echo x >a/in-the-way").await;
+    let folder = error.split('`').rev().nth(1).unwrap();
+    assert!(error.contains("copies of them are in"), "{error}");
+    assert_eq!(fs::read_to_string(Path::new(folder).join("a")).unwrap(), own, "{error}");
+    assert_eq!(user.read("sub/c"), lines(&[]), "what can be is put back");
+    assert!(!user.path("new").exists());
 }
 
 #[tokio::test]
