@@ -208,7 +208,8 @@ async fn who_says_nothing_or_nonsense_loses_the_connection() {
     head.extend([0; 4]);
     large.write_all(&head).await.unwrap();
     let (mut from, mut to) = large.into_split();
-    let sends = tokio::spawn(async move {
+    let mut sends = JoinSet::new();
+    sends.spawn(async move {
         let piece = vec![b' '; 1024 * 1024];
         for _ in 0..17 {
             if to.write_all(&piece).await.is_err() {
@@ -227,7 +228,7 @@ async fn who_says_nothing_or_nonsense_loses_the_connection() {
     };
     soon(refused).await;
     drop(from);
-    soon(sends).await.unwrap();
+    soon(sends.join_all()).await;
 
     let mut subscriptions = Vec::new();
     for _ in 0..64 {
@@ -252,7 +253,8 @@ async fn the_end_of_the_server_is_the_end_of_what_waits() {
     let socket = served(&world).await;
     let asker = client(&socket).await;
     let one = json!({"sessionId": "s", "tasks": [{"goal": "one"}]});
-    let _: Value = asker.request(TASK_SPAWN, params(&one)).await.unwrap();
+    let started: Value = asker.request(TASK_SPAWN, params(&one)).await.unwrap();
+    assert_eq!(started["tasks"][0]["taskId"], "t1");
     let _born = session.born().await;
     let mut waits = JoinSet::new();
     for _ in 0..20 {
@@ -268,8 +270,9 @@ async fn the_end_of_the_server_is_the_end_of_what_waits() {
     let request = json!({"jsonrpc": "2.0", "id": 1, "method": TASK_COLLECT, "params": wait});
     gone.write_all(&frame(&request.to_string())).await.unwrap();
     drop(gone);
-    let _: Value = asker.request(TASK_LIST, params(&json!({"sessionId": "s"}))).await.unwrap();
-    let begun = std::time::Instant::now();
+    let listed: Value = asker.request(TASK_LIST, params(&json!({"sessionId": "s"}))).await.unwrap();
+    assert_eq!(listed["tasks"].as_array().unwrap().len(), 1);
+    let begun = tokio::time::Instant::now();
     world.stop.cancel();
     world.tracker.close();
     soon(world.tracker.wait()).await;

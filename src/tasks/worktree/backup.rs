@@ -85,10 +85,11 @@ impl Was {
             Ok(about) if about.is_dir() => Ok(Self::NoFile),
             Ok(about) if about.is_symlink() => Ok(Self::Link),
             Ok(_) => Ok(Self::File),
-            Err(error) => match error.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(Self::NoFile),
-                _ => Err(error),
-            },
+            Err(error) => {
+                let is_absent =
+                    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory);
+                if is_absent { Ok(Self::NoFile) } else { Err(error) }
+            }
         }
     }
 
