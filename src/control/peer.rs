@@ -21,7 +21,7 @@ pub(super) enum Refusal {
     OtherUser {
         user: u32,
     },
-    /// Started by a tool of this server.
+    /// Started by a tool of this server, or of another one.
     Tool {
         process: u32,
     },
@@ -37,7 +37,7 @@ impl fmt::Display for Refusal {
         match self {
             Self::OtherUser { .. } => f.write_str("This server belongs to another user."),
             Self::Tool { .. } => f.write_str(
-                "What a tool of this server runs may not use its tasks: only the user may. Use the tools for tasks.",
+                "What a tool of Talaria's runs may not use its tasks: only the user may. Use the tools for tasks.",
             ),
             Self::Unclear { .. } => {
                 f.write_str("This server cannot tell which program asks, so it does not answer.")
@@ -60,7 +60,7 @@ pub(super) async fn judge(stream: &UnixStream) -> Result<(), Refusal> {
     };
     let judged = tokio::task::spawn_blocking(move || origin(process, std::process::id())).await;
     match judged.unwrap_or_else(|error| Err(error.to_string())) {
-        Ok(Origin::Own) => Err(Refusal::Tool { process }),
+        Ok(Origin::Tool) => Err(Refusal::Tool { process }),
         Ok(Origin::Other) => Ok(()),
         Err(why) => Err(unclear(Some(process), why)),
     }
@@ -68,8 +68,8 @@ pub(super) async fn judge(stream: &UnixStream) -> Result<(), Refusal> {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
-    /// A tool of the server started it.
-    Own,
+    /// A tool started it.
+    Tool,
     Other,
 }
 
@@ -90,20 +90,25 @@ fn origin(process: u32, server: u32) -> Result<Origin, String> {
 }
 
 fn follow(process: u32, server: u32, all: &system::Processes) -> io::Result<Origin> {
-    if all.is_marked(process, server)? {
-        return Ok(Origin::Own);
+    // What started this server marks all that it runs, this server's own peers among it.
+    let own = all.marks(server)?;
+    let is_marked = |process| -> io::Result<bool> {
+        Ok(all.marks(process)?.iter().any(|mark| !own.contains(mark)))
+    };
+    if is_marked(process)? {
+        return Ok(Origin::Tool);
     }
     let mut next = all.parent(process)?;
     for _ in 0..MOST_ANCESTORS {
         if next == server {
-            return Ok(Origin::Own);
+            return Ok(Origin::Tool);
         }
         if next <= 1 {
             return Ok(Origin::Other);
         }
         // What other users run cannot be read, and is no tool.
-        if all.is_marked(next, server).unwrap_or(false) {
-            return Ok(Origin::Own);
+        if is_marked(next).unwrap_or(false) {
+            return Ok(Origin::Tool);
         }
         next = all.parent(next)?;
     }
@@ -117,7 +122,7 @@ mod system {
     use std::fs;
     use std::io;
 
-    use super::{TOOL_OF, names_server, parent_in_stat};
+    use super::{TOOL_OF, parent_in_stat, servers};
 
     pub(super) struct Processes;
 
@@ -135,16 +140,14 @@ mod system {
                 .ok_or_else(|| io::Error::other("its state cannot be read"))
         }
 
-        /// Whether a tool of this server left it behind.
+        /// The servers whose tools started it, or what started it.
         #[expect(clippy::unused_self, reason = "elsewhere all are read at once")]
-        pub(super) fn is_marked(&self, process: u32, server: u32) -> io::Result<bool> {
+        pub(super) fn marks(&self, process: u32) -> io::Result<Vec<u32>> {
             let variables = fs::read(format!("/proc/{process}/environ"))?;
-            let mut variables = variables.split(|byte| *byte == 0);
-            Ok(variables.any(|variable| {
-                let value = variable.strip_prefix(TOOL_OF.as_bytes());
-                let value = value.and_then(|value| value.strip_prefix(b"="));
-                value.is_some_and(|value| names_server(&String::from_utf8_lossy(value), server))
-            }))
+            let mark = variables
+                .split(|byte| *byte == 0)
+                .find_map(|variable| variable.strip_prefix(TOOL_OF.as_bytes())?.strip_prefix(b"="));
+            Ok(servers(&String::from_utf8_lossy(mark.unwrap_or_default())))
         }
     }
 }
@@ -179,8 +182,8 @@ mod system {
         }
 
         #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "only Linux tells")]
-        pub(super) fn is_marked(&self, _process: u32, _server: u32) -> io::Result<bool> {
-            Ok(false)
+        pub(super) fn marks(&self, _process: u32) -> io::Result<Vec<u32>> {
+            Ok(Vec::new())
         }
     }
 }
@@ -192,10 +195,10 @@ fn parent_in_stat(stat: &str) -> Option<u32> {
     behind.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
-/// Whether the mark of a tool names this server.
+/// The servers that the mark of a tool names.
 #[cfg(target_os = "linux")]
-fn names_server(mark: &str, server: u32) -> bool {
-    mark.split(',').any(|process| process.parse() == Ok(server))
+fn servers(mark: &str) -> Vec<u32> {
+    mark.split(',').filter_map(|process| process.parse().ok()).collect()
 }
 
 #[cfg(test)]
@@ -215,8 +218,8 @@ mod tests {
 
     #[test]
     fn a_mark_may_name_several_servers() {
-        assert!(names_server("7", 7) && names_server("5,7", 7) && names_server("7,5", 7));
-        assert!(!names_server("77", 7) && !names_server("", 7) && !names_server("5", 7));
+        assert_eq!(servers("5,7"), [5, 7]);
+        assert_eq!((servers(""), servers("x,7")), (Vec::new(), vec![7]));
     }
 
     /// A process that ends with this; its shell has ended, and it is nobody's child.
@@ -259,14 +262,16 @@ mod tests {
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
-        assert_eq!(origin(shell.id(), own), Ok(Origin::Own), "a child");
+        assert_eq!(origin(shell.id(), own), Ok(Origin::Tool), "a child");
         shell.kill().unwrap();
         shell.wait().unwrap();
         assert!(origin(shell.id(), own).is_err(), "one that is gone");
 
         let marked = Daemon::start(Some(format!("1,{own}")));
-        assert_eq!(origin(marked.0, own), Ok(Origin::Own), "a daemon that a tool left behind");
+        assert_eq!(origin(marked.0, own), Ok(Origin::Tool), "a daemon that a tool left behind");
         let others = Daemon::start(Some("1".to_owned()));
-        assert_eq!(origin(others.0, own), Ok(Origin::Other), "of another server");
+        assert_eq!(origin(others.0, own), Ok(Origin::Tool), "of another server's tool");
+        let inner = Daemon::start(Some("1".to_owned()));
+        assert_eq!(origin(others.0, inner.0), Ok(Origin::Other), "the same tool started both");
     }
 }

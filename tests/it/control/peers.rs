@@ -29,7 +29,7 @@ fn what_a_terminal_runs_is_refused_and_the_log_says_so() {
     script(
         &home,
         "ask.sh",
-        "env $PROBE 2>&1 | grep -e 403 -e 'tool of this server'\n\
+        "env $PROBE 2>&1 | grep -e 403 -e 'tool of Talaria'\n\
          env -i $PROBE 2>&1 | grep -e 403\n\
          env $TALARIA task list; echo \"exit $?\"\n\
          env -u TALARIA_TOOL_OF $TALARIA task list; echo \"exit $?\"\n",
