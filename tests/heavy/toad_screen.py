@@ -184,7 +184,7 @@ def from_a_shell(screen):
     report = task("collect", name)
     check("And three pears." in report, report)
     screen.until(lambda: "✔" in screen.line(f"`{name}` ·"), "the card's tick")
-    screen.prompt("chat")
+    screen.prompt("what came")
     given = f'<task_report id="{name}" state="completed">'
     screen.until(lambda: given in screen.text(), "the report in the conversation")
     return (
