@@ -214,7 +214,7 @@ pub(super) fn remove(database: &Connection, session: &SessionId) -> rusqlite::Re
     remains::mark(database, session)
 }
 
-/// All sessions that have a journal or a row of any kind.
+/// The sessions that do tasks of this one, and those that do tasks of theirs.
 pub(super) fn below(
     database: &Connection,
     session: &SessionId,
@@ -231,6 +231,7 @@ pub(super) fn below(
     ids.map(|id| id.map(SessionId::new)).collect()
 }
 
+/// All sessions that have a journal or a row of any kind.
 pub(super) fn all(database: &Connection) -> rusqlite::Result<Vec<SessionId>> {
     // The recursion steps from session to session in the order of the records.
     let mut statement = database.prepare(
