@@ -237,7 +237,13 @@ mod tests {
             let mut process = String::new();
             shell.stdout.take().unwrap().read_to_string(&mut process).unwrap();
             shell.wait().unwrap();
-            Self(process.trim().parse().unwrap())
+            let process = process.trim().parse().unwrap();
+            // A process that is just becoming another program shows no variables.
+            let command = format!("/proc/{process}/cmdline");
+            while !std::fs::read(&command).unwrap().starts_with(b"sleep") {
+                std::thread::yield_now();
+            }
+            Self(process)
         }
     }
 
