@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 use super::flow::Updates;
 use crate::control::extension;
 use crate::ids::SessionId;
-use crate::tasks::{Row, TaskName, TasksHandle};
+use crate::tasks::{Row, TasksHandle};
 
 /// The time between two looks at what has changed.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -59,13 +59,9 @@ impl Teller {
     /// Until the client or the tasks are gone.
     async fn tell(&self, tasks: TasksHandle) {
         let Ok(mut observer) = tasks.observe().await else { return };
-        let mut is_first = true;
         // Room comes first, so that what is told is how it stands then.
         while self.updates.wire.room().await {
-            let Some(mut rows) = observer.next().await else { return };
-            if std::mem::take(&mut is_first) {
-                rows.sort_by_cached_key(|row| row.task_id.parse::<TaskName>().ok());
-            }
+            let Some(rows) = observer.next().await else { return };
             for row in rows {
                 if !(self.updates.wire.room().await && self.send(row)) {
                     return;

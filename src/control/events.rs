@@ -10,13 +10,14 @@ use jsonrpsee_core::error::{RegisterMethodError, SubscriptionError};
 use jsonrpsee_core::server::{PendingSubscriptionSink, RpcModule, SubscriptionSink};
 use jsonrpsee_core::to_json_raw_value;
 use jsonrpsee_types::Params;
-use talaria_protocol::task::{SubscribeTaskRequest, TaskEventNotification};
+use talaria_protocol::task::SubscribeTaskRequest;
 use talaria_protocol::{TASK_EVENT, TASK_SUBSCRIBE, TASK_UNSUBSCRIBE};
 
 use super::methods::Doors;
 use super::table::json_of;
-use super::{CallError, convert, params};
-use crate::tasks::{Observer, Row, TaskName};
+use super::{CallError, extension, params};
+use crate::ids::SessionId;
+use crate::tasks::{Observer, Row};
 
 /// The time between two looks at what has changed.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -59,27 +60,23 @@ async fn follow(
     tell(&session, observer, &sink).await
 }
 
-async fn begin(params: &Params<'_>, doors: &Doors) -> Result<(String, Observer), CallError> {
+async fn begin(params: &Params<'_>, doors: &Doors) -> Result<(SessionId, Observer), CallError> {
     let SubscribeTaskRequest { session_id } = params::read(json_of(params)?)?;
     let (_, tasks) = doors.open(&session_id)?;
-    Ok((session_id, tasks.observe().await?))
+    Ok((SessionId::new(session_id), tasks.observe().await?))
 }
 
 /// Until the subscriber or the session is gone.
-async fn tell(session: &str, mut observer: Observer, sink: &SubscriptionSink) -> Ended {
-    let mut is_first = true;
+async fn tell(session: &SessionId, mut observer: Observer, sink: &SubscriptionSink) -> Ended {
     loop {
         let rows = tokio::select! {
             biased;
             () = sink.closed() => return Ok(()),
             rows = observer.next() => rows,
         };
-        let Some(mut rows) = rows else {
+        let Some(rows) = rows else {
             return Err("The session is closed, and its tasks have ended.".into());
         };
-        if std::mem::take(&mut is_first) {
-            rows.sort_by_cached_key(|row| row.task_id.parse::<TaskName>().ok());
-        }
         for row in rows {
             if !send(session, row, sink).await? {
                 return Ok(());
@@ -94,15 +91,17 @@ async fn tell(session: &str, mut observer: Observer, sink: &SubscriptionSink) ->
 }
 
 /// Whether the subscriber is still there.
-async fn send(session: &str, row: Row, sink: &SubscriptionSink) -> Result<bool, SubscriptionError> {
-    let event =
-        TaskEventNotification { session_id: session.to_owned(), task: convert::summary(row) };
-    let event = to_json_raw_value(&event)?;
+async fn send(
+    session: &SessionId,
+    row: Row,
+    sink: &SubscriptionSink,
+) -> Result<bool, SubscriptionError> {
+    let event = to_json_raw_value(&extension::event(session, row))?;
     match sink.send_timeout(event, PATIENCE).await {
         Ok(()) => Ok(true),
         Err(_) if sink.is_closed() => Ok(false),
         Err(_) => {
-            tracing::warn!(session, "a subscriber that takes no events is dropped");
+            tracing::warn!(%session, "a subscriber that takes no events is dropped");
             Err("Events were not taken for five seconds. Subscribe again.".into())
         }
     }

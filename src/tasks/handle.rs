@@ -314,14 +314,19 @@ impl TasksHandle {
 }
 
 impl Observer {
-    /// The tasks that changed since the last time, in the order in which they did; the first time all of them.
+    /// The tasks that changed since the last time, in the order in which they did; the first time all of them, oldest
+    /// first.
     /// Waits until there are some. Nothing more comes when the tasks are closed. May be dropped and called again.
     pub async fn next(&mut self) -> Option<Vec<Row>> {
         loop {
             self.changes.wait_for(|last| *last > self.seen).await.ok()?;
             let since = self.seen;
-            let (seen, rows) = self.tasks.ask(|reply| Ask::Changed { since, reply }).await.ok()?;
+            let changed = self.tasks.ask(|reply| Ask::Changed { since, reply }).await;
+            let (seen, mut rows) = changed.ok()?;
             self.seen = seen;
+            if since == 0 {
+                rows.sort_by_cached_key(|row| row.task_id.parse::<TaskName>().ok());
+            }
             if !rows.is_empty() {
                 return Some(rows);
             }

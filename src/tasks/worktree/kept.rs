@@ -1,7 +1,6 @@
 //! Which sessions have trees of their tasks.
 
 use std::path::Path;
-use std::time::UNIX_EPOCH;
 
 use crate::clock::Timestamp;
 use crate::ids::SessionId;
@@ -15,9 +14,7 @@ pub async fn kept(folder: &Path) -> Vec<(SessionId, Timestamp)> {
         let (Ok(changed), Ok(name)) = (changed, entry.file_name().into_string()) else { continue };
         // What begins with a dot is no session.
         if !name.starts_with('.') {
-            let changed = changed.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-            let changed = Timestamp(u64::try_from(changed).unwrap_or(u64::MAX));
-            kept.push((SessionId::new(name), changed));
+            kept.push((SessionId::new(name), Timestamp::of(changed)));
         }
     }
     kept
