@@ -171,14 +171,16 @@ impl SessionState {
     pub(super) fn card(&mut self, said: TaskCard, effects: &mut Vec<Effect>) {
         let before = self.tasks.take(&said);
         let TaskCard { task, about, state, card, keep } = said;
-        if keep {
-            effects.push(Effect::append(Record::Card { card: card.clone() }));
-        }
         self.tell_subagent((task, &about), &card, (before, state), effects);
         // A card is no call of the turn: it stays open when that ends.
         let is_heard = self.is_heard();
         if is_heard {
             effects.push(Effect::Tell(Event::Call(card.clone())));
+        }
+        if keep {
+            // Behind the telling, which so does not wait for it: what the card shows is the engine's already,
+            // and a session that is opened again hears it from there.
+            effects.push(Effect::append(Record::Card { card: card.clone() }));
         }
         self.tell_board(task, state, effects);
         if !card.status.is_some_and(CallStatus::is_final) {

@@ -111,7 +111,7 @@ fn cards_are_told_and_no_calls_of_the_turn() {
         ],
         &expect![[r#"
             [prompt m1 "go"] · [turn m1] · [title "go" Talaria] · start 1 after 0 turns
-            [card task-t1 "`t1` · look" Think InProgress] · call task-t1 "`t1` · look" Some(InProgress)
+            call task-t1 "`t1` · look" Some(InProgress) · [card task-t1 "`t1` · look" Think InProgress]
             call task-t1 Some(InProgress)
             [end Defect.] · title "go" · reply 1 error Defect.
 
