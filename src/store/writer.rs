@@ -204,13 +204,9 @@ impl Writer {
         for opener in self.openers.drain(..) {
             let _gone = opener.send(owner.clone());
         }
-        for work in self.works.drain(..) {
-            if written.is_ok() && work.erases() {
-                self.remains.wait(work);
-            } else {
-                work.finish(written.as_ref().err());
-            }
-        }
+        // Journals before works: a session only lets go what waited for its records, while who asked for work goes
+        // on with it, and this thread may not run until that is done.
+        let failure = written.as_ref().err().cloned();
         match written {
             Ok(()) => {
                 if self.trouble.take().is_some() {
@@ -218,11 +214,24 @@ impl Writer {
                     self.be_patient(self.tuning.busy);
                 }
                 self.told = 0;
-                for item in self.items.drain(..) {
-                    item.line.tell(item.seq, None);
+                let mut items = self.items.drain(..).peekable();
+                while let Some(item) = items.next() {
+                    // Telling wakes the session: the last of its records says all.
+                    let says_more =
+                        |next: &Prepared| !next.is_release() && Arc::ptr_eq(&next.line, &item.line);
+                    if !items.peek().is_some_and(says_more) {
+                        item.line.tell(item.seq, None);
+                    }
                 }
             }
             Err(trouble) => self.fail(trouble),
+        }
+        for work in self.works.drain(..) {
+            if failure.is_none() && work.erases() {
+                self.remains.wait(work);
+            } else {
+                work.finish(failure.as_ref());
+            }
         }
     }
 
