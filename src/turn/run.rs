@@ -408,6 +408,8 @@ impl Runner {
     }
 
     async fn request(&mut self) {
+        // Making a request takes long beside telling what was said before it.
+        tokio::task::yield_now().await;
         // What waited is in this request; what comes from now on waits for the next one.
         self.attention = CancellationToken::new();
         let settings = self.settings.borrow().clone();
