@@ -49,6 +49,8 @@ pub struct Attachment {
     pub past: Past,
     /// Cards that the client was shown and that are not final: the last attempt of each task.
     pub open_cards: BTreeSet<CallId>,
+    /// Cards that say already that their task was interrupted.
+    pub interrupted_cards: BTreeSet<CallId>,
 }
 
 /// What a session's journal knows of the numbers of tasks.

@@ -156,10 +156,10 @@ impl Actor {
                 Picture::Ended { collected: known.collected.as_deref()? }
             }
             (State::Interrupted, _) => {
-                // It may never have been shown, or as interrupted already.
+                // It may have been shown so already. Or never: the process may end before a card is written.
                 let id = card::id(&name, face.attempt);
-                let was_open = self.is_open_card(&task.session, &id);
-                if !was_open && known.card.as_ref().is_none_or(|card| card.id != id) {
+                let is_shown = self.is_shown_interrupted(&task.session, &id);
+                if is_shown && known.card.as_ref().is_none_or(|card| card.id != id) {
                     return None;
                 }
                 Picture::Interrupted
@@ -183,8 +183,8 @@ impl Actor {
         Some(shown(picture))
     }
 
-    fn is_open_card(&self, session: &SessionId, id: &CallId) -> bool {
-        self.listeners.get(session).is_some_and(|listener| listener.open_cards.contains(id))
+    fn is_shown_interrupted(&self, session: &SessionId, id: &CallId) -> bool {
+        self.listeners.get(session).is_some_and(|listener| listener.interrupted_cards.contains(id))
     }
 
     /// The first question of a task, or of those below it: who asks, and what.

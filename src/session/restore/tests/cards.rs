@@ -154,6 +154,26 @@ fn a_card_that_is_open_at_the_end_is_shown_as_interrupted() {
 }
 
 #[test]
+fn a_card_that_says_so_already_is_known_as_interrupted() {
+    let Record::Card { card: mut said } = card("task-t1", Some(CallStatus::Failed)) else {
+        unreachable!()
+    };
+    "interrupted".clone_into(&mut said.task.as_mut().unwrap().state);
+    let said = Record::Card { card: said };
+    let mut again = Restorer::new(5);
+    let records =
+        [began("task-t1"), said, began("task-t1-2"), began("task-t2"), completed("task-t2")];
+    for record in &records {
+        again.take(&entry(record));
+    }
+    let restored = again.finish().restored;
+    let interrupted: Vec<&str> = restored.interrupted_cards.iter().map(CallId::as_str).collect();
+    assert_eq!(interrupted, ["task-t1"]);
+    let open: Vec<&str> = restored.open_cards.iter().map(CallId::as_str).collect();
+    assert_eq!(open, ["task-t1-2"]);
+}
+
+#[test]
 fn a_task_that_reported_is_not_shown_as_interrupted() {
     // The process ended before the last change of the card was written.
     let records = [began("task-t1"), began("task-t1/c3"), began("task-t2"), reports(1)];

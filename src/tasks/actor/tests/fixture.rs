@@ -264,7 +264,16 @@ impl House {
         };
         let open_cards = open_cards.iter().map(|id| CallId::new(*id)).collect();
         let past = crate::tasks::Past::default();
-        (Attachment { said, spawn: self.spawn.clone(), is_new, reported, past, open_cards }, heard)
+        let attachment = Attachment {
+            said,
+            spawn: self.spawn.clone(),
+            is_new,
+            reported,
+            past,
+            open_cards,
+            interrupted_cards: BTreeSet::new(),
+        };
+        (attachment, heard)
     }
 
     pub(super) async fn start(&self, goals: &[&str]) -> Vec<Started> {

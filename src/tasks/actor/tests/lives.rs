@@ -5,6 +5,7 @@ use tokio::task::JoinSet;
 use super::fixture::{Did, Home, Knows, caller, limits, name, new, soon, start_in};
 use crate::config::{DelegationSection, Resume};
 use crate::event::CallStatus;
+use crate::ids::CallId;
 use crate::permission::Answer;
 use crate::tasks::engine::{State, TaskClient as _};
 use crate::tasks::{Begin, Isolation, NewTask, TaskCard, TaskError, TaskSaid, Which};
@@ -155,6 +156,33 @@ async fn interrupted_tasks_go_on_or_end_as_it_is_configured() {
             assert_eq!(house.born().await.begin, Begin::Resume);
         }
     }
+}
+
+#[tokio::test]
+async fn an_interrupted_card_is_told_once_also_where_its_record_was_lost() {
+    let home = Home::new();
+    let mut house = home.open(limits(1, 1)).await;
+    house.start(&["one"]).await;
+    let mut one = house.born().await;
+    one.is_prompted().await;
+    house.dies().await;
+
+    // The process ended before the card was written, so the journal knows of none.
+    let mut house = home.house(limits(1, 1));
+    house.attach(Knows::Reports(&[]), &[]).await;
+    let card = house.card().await;
+    assert_eq!((card.id.as_str(), card.status), ("task-t1", Some(CallStatus::Failed)));
+    assert_eq!(card.title.as_deref(), Some("`t1` · one"), "the whole card");
+    house.dies().await;
+
+    let mut house = home.house(limits(1, 1));
+    let (mut attachment, said) = house.attachment(Knows::Reports(&[]), &[], 64);
+    attachment.interrupted_cards.insert(CallId::new("task-t1"));
+    house.said = said;
+    house.tasks.attach(attachment).await;
+    house.is("t1", State::Interrupted).await;
+    house.tasks.resume(Which::All).await.unwrap();
+    assert_eq!(house.card().await.id.as_str(), "task-t1-2", "nothing is said before");
 }
 
 #[tokio::test]
