@@ -1,11 +1,13 @@
 //! The Agent Client Protocol on one side, session handles on the other. It translates and decides
 //! nothing: `transport` guards the pipe, `handler` and `dispatch` find the method, `setup` and `stored` serve those
 //! of sessions that last, `inbound` and `project` convert, `open` and `replay` bring a session to life, `flow` brings
-//! its words to the client in order, `children` those of sessions that do tasks, `extension` serves what is
-//! not the protocol's own, `events` tells how tasks stand, `client` is the editor's files and terminals.
+//! its words to the client in order, `carried` through the SDK, `children` those of sessions that do tasks,
+//! `extension` serves what is not the protocol's own, `events` tells how tasks stand, `client` is the editor's
+//! files and terminals.
 
 pub mod lines;
 
+mod carried;
 mod children;
 mod client;
 mod dispatch;

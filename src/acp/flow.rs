@@ -8,6 +8,7 @@ use agent_client_protocol::{Client, ConnectionTo, Error, RequestCancellationHand
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use super::carried::Update;
 use super::children::KnownChildren;
 use super::events::Events;
 use super::project::v1;
@@ -169,10 +170,14 @@ impl Updates {
             matches!(&event, Event::Between(between) if !self.children.has(&between.child));
         let notifications =
             if names_unknown { Vec::new() } else { v1::notifications(&self.id, event) };
-        let updates = notifications.len();
-        let is_heard = notifications.into_iter().all(|notification| {
-            self.connection.send_notification(notification.meta(meta.cloned())).is_ok()
-        });
+        let written = |notification: acp::SessionNotification| {
+            let update = Update::new(&notification.meta(meta.cloned()));
+            update.inspect_err(|error| tracing::error!(%error, "an update is no JSON")).ok()
+        };
+        let sent: Vec<Update> = notifications.into_iter().filter_map(written).collect();
+        let updates = sent.len();
+        let is_heard =
+            sent.into_iter().all(|update| self.connection.send_notification(update).is_ok());
         Written { updates, is_heard, announced }
     }
 

@@ -13,6 +13,7 @@ use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::carried;
 use super::frames::{self, Read as LineRead};
 use super::lines::{Line, Lines, MAX_LINE};
 use crate::control::extension;
@@ -315,12 +316,16 @@ impl Outgoing {
         while let Some(frame) = self.frames.next().await {
             let TransportFrame::Single(mut message) = frame else { continue };
             let kind = kind_of(&message);
-            hide_input(&mut message);
-            let text = match serde_json::to_string(&message) {
-                Ok(text) => text,
-                Err(error) => {
-                    tracing::error!(%error, "a message could not be written as JSON");
-                    continue;
+            let text = if let Some(line) = carried::take_line(&mut message) {
+                line
+            } else {
+                hide_input(&mut message);
+                match serde_json::to_string(&message) {
+                    Ok(text) => text,
+                    Err(error) => {
+                        tracing::error!(%error, "a message could not be written as JSON");
+                        continue;
+                    }
                 }
             };
             self.trace.line(Direction::ToEditor, &text);
@@ -334,7 +339,7 @@ impl Outgoing {
 fn kind_of(message: &RawJsonRpcMessage) -> Sent {
     match message {
         RawJsonRpcMessage::Notification(notification)
-            if ["session/update", extension::EVENT].contains(&&*notification.method) =>
+            if [carried::UPDATE, extension::EVENT].contains(&&*notification.method) =>
         {
             Sent::Update
         }
