@@ -184,6 +184,10 @@ fn c78_each_end_is_an_idle_state_with_its_reason() {
     let failed = until(&mut chat, "t2", "idle error");
     chat.say("/task work b");
     let cancelled = until(&mut chat, "t3", "running");
+    chat.wait("its first words", |chat| {
+        let child = children(chat.came(), &chat.session).remove(&cancelled)?;
+        (child.text == "Begun b.").then_some(())
+    });
     chat.say("/cancel t3");
     until(&mut chat, "t3", "idle cancelled");
     let all = children(chat.came(), &chat.session);

@@ -56,6 +56,31 @@ fn after_a_kill_tasks_go_on_by_themselves_where_the_configuration_says_so() {
 }
 
 #[test]
+fn a_card_that_was_not_written_before_the_kill_is_shown_by_the_next_process() {
+    let (home, mut chat) = chat();
+    chat.say("async work a");
+    chat.until("t1", "running");
+    let session = chat.kill();
+    // A kill between the task and its card: the journal ends before that.
+    let database = rusqlite::Connection::open(home.state().join("talaria.db")).unwrap();
+    let cut = "DELETE FROM records WHERE session = ?1 AND seq >=
+               (SELECT min(seq) FROM records WHERE session = ?1 AND kind = 'card')";
+    assert!(database.execute(cut, [&session]).unwrap() > 0);
+    drop(database);
+    let mut chat = Chat::load(&home, &session);
+    let card = chat.until("t1", "interrupted");
+    assert_eq!((&card["title"], &card["status"]), (&"`t1` · work a".into(), &"failed".into()));
+    home.open_gate("a");
+    assert!(chat.say("/resume t1").contains("`t1`"));
+    chat.until("t1-2", "completed");
+    // The next one knows that it was shown.
+    let session = chat.kill();
+    let chat = Chat::load(&home, &session);
+    assert_eq!(chat.state("t1").as_deref(), Some("interrupted"));
+    assert_eq!(chat.state("t1-2").as_deref(), Some("completed"));
+}
+
+#[test]
 fn a_report_that_nobody_was_given_survives_the_kill() {
     let (home, mut chat) = chat();
     home.open_gate("a");
