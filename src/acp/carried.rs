@@ -72,3 +72,65 @@ pub(super) fn take_line(message: &mut RawJsonRpcMessage) -> Option<String> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// What the SDK would make of it by itself.
+    fn by_the_sdk(notification: &acp::SessionNotification) -> String {
+        let params = serde_json::to_value(notification).unwrap();
+        let message = RawJsonRpcMessage::notification(UPDATE.to_owned(), params).unwrap();
+        serde_json::to_string(&message).unwrap()
+    }
+
+    fn carried(notification: &acp::SessionNotification) -> String {
+        let UntypedMessage { method, params } =
+            Update::new(notification).unwrap().to_untyped_message().unwrap();
+        let mut message = RawJsonRpcMessage::notification(method, params).unwrap();
+        take_line(&mut message).unwrap()
+    }
+
+    #[test]
+    fn an_update_is_the_line_that_the_sdk_would_write() {
+        let text = json!({"type": "text", "text": "a\n\"b\" ü \u{7}"});
+        let updates = [
+            json!({"sessionUpdate": "agent_message_chunk", "content": text, "messageId": "m1"}),
+            json!({"sessionUpdate": "user_message_chunk", "content": {"type": "resource_link", "name": "f", "uri": "file:///f"}}),
+            json!({"sessionUpdate": "tool_call", "toolCallId": "c1", "title": "Edit", "kind": "edit", "status": "pending",
+                   "content": [{"type": "diff", "path": "/f", "oldText": null, "newText": "x"},
+                               {"type": "terminal", "terminalId": "t"}, {"type": "content", "content": text}],
+                   "locations": [{"path": "/f", "line": 3}], "rawInput": {"b": [1, 2.5, null], "a": {"c": true}}}),
+            json!({"sessionUpdate": "tool_call_update", "toolCallId": "c1", "status": "completed", "rawOutput": "x",
+                   "_meta": {"talaria": {"task": {"id": "t1"}}}}),
+            json!({"sessionUpdate": "plan", "entries": [{"content": "a", "priority": "high", "status": "pending"}]}),
+            json!({"sessionUpdate": "usage_update", "used": 10, "size": 20, "cost": {"amount": 0.25, "currency": "USD"}}),
+            json!({"sessionUpdate": "session_info_update", "title": "a title"}),
+            json!({"sessionUpdate": "current_mode_update", "currentModeId": "ask"}),
+            json!({"sessionUpdate": "available_commands_update", "availableCommands":
+                   [{"name": "task", "description": "d", "input": {"hint": "h"}}]}),
+        ];
+        for update in updates {
+            let params = json!({"sessionId": "s", "update": update, "_meta": {"z": 1, "a": 2}});
+            let notification: acp::SessionNotification =
+                serde_json::from_value(params.clone()).unwrap();
+            let line = carried(&notification);
+            assert_eq!(line, by_the_sdk(&notification));
+            let sent: Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(
+                sent["params"]["update"]["sessionUpdate"],
+                params["update"]["sessionUpdate"]
+            );
+        }
+    }
+
+    #[test]
+    fn any_other_message_carries_none() {
+        for params in [json!({"sessionId": "s"}), json!([1]), Value::Null] {
+            let message = RawJsonRpcMessage::notification("session/update".to_owned(), params);
+            assert_eq!(take_line(&mut message.unwrap()), None);
+        }
+    }
+}
