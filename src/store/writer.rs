@@ -205,7 +205,7 @@ impl Writer {
             let _gone = opener.send(owner.clone());
         }
         // Journals before works: a session only lets go what waited for its records, while who asked for work goes
-        // on with it, and this thread may not run until that is done.
+        // on with it, and whoever wakes may keep this thread from running.
         let failure = written.as_ref().err().cloned();
         match written {
             Ok(()) => {

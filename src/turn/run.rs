@@ -408,7 +408,7 @@ impl Runner {
     }
 
     async fn request(&mut self) {
-        // Making a request takes long beside telling what was said before it.
+        // Lets what was said be told first: to make a request takes longer than that.
         tokio::task::yield_now().await;
         // What waited is in this request; what comes from now on waits for the next one.
         self.attention = CancellationToken::new();

@@ -178,8 +178,8 @@ impl SessionState {
             effects.push(Effect::Tell(Event::Call(card.clone())));
         }
         if keep {
-            // Behind the telling, which so does not wait for it: what the card shows is the engine's already,
-            // and a session that is opened again hears it from there.
+            // Behind the telling, so that this does not wait for it. What the card shows is the engine's already,
+            // or that of a report, which was appended before; a session that is opened again hears it from there.
             effects.push(Effect::append(Record::Card { card: card.clone() }));
         }
         self.tell_board(task, state, effects);
