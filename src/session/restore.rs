@@ -51,8 +51,8 @@ pub struct Restored {
     pub past: Past,
     /// Cards, and calls that tasks asked for, that are not final: a replay shows them as interrupted.
     pub open_cards: BTreeSet<CallId>,
-    /// Cards that say already that their task was interrupted.
-    pub interrupted_cards: BTreeSet<CallId>,
+    /// Cards that are final.
+    pub closed_cards: BTreeSet<CallId>,
     /// By task, the cards, whole, that say how tasks ended and that no client is known to have been shown. A
     /// replay shows them all.
     pub unshown: BTreeMap<u64, CallUpdate>,
@@ -179,7 +179,7 @@ impl Restorer {
         }
         events.extend(self.restored.summary());
         self.restored.open_cards = self.cards.open();
-        self.restored.interrupted_cards = self.cards.interrupted();
+        self.restored.closed_cards = self.cards.closed();
         // None of them is open, so nothing in them is left by anybody.
         let ended = self.unshown.left().filter(|(_, id)| self.cards.ended(id).is_some());
         let unshown = ended.filter_map(|(task, id)| Some((task, self.cards.shown(id, None)?)));

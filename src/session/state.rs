@@ -160,7 +160,7 @@ impl SessionState {
             reported: self.reports.known().clone(),
             past: crate::tasks::Past::default(),
             open_cards: std::collections::BTreeSet::new(),
-            interrupted_cards: std::collections::BTreeSet::new(),
+            closed_cards: std::collections::BTreeSet::new(),
             unshown: std::collections::BTreeMap::new(),
         }
     }

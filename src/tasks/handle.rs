@@ -47,10 +47,10 @@ pub struct Attachment {
     /// Numbers of tasks whose reports are in the session's journal already.
     pub reported: BTreeSet<u64>,
     pub past: Past,
-    /// Cards that the client was shown and that are not final: the last attempt of each task.
+    /// Cards that the journal has and that are not final: the last attempt of each task.
     pub open_cards: BTreeSet<CallId>,
-    /// Cards that say already that their task was interrupted.
-    pub interrupted_cards: BTreeSet<CallId>,
+    /// Cards that the journal has as final.
+    pub closed_cards: BTreeSet<CallId>,
 }
 
 /// What a session's journal knows of the numbers of tasks.

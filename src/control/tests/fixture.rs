@@ -161,7 +161,7 @@ impl World {
             reported: BTreeSet::new(),
             past: Past::default(),
             open_cards: BTreeSet::new(),
-            interrupted_cards: BTreeSet::new(),
+            closed_cards: BTreeSet::new(),
         };
         tasks.attach(attachment).await;
         let listed = self.directory.list(OpenSession {

@@ -63,14 +63,15 @@ impl Cards {
     /// a call of the task ended.
     pub(super) fn ended(&self, id: &CallId) -> Option<u64> {
         let card = self.by_id.get(id).filter(|card| !is_open(card) && !is_asked(id))?;
-        if was_interrupted(card) { None } else { number(id) }
+        let was_interrupted =
+            card.task.as_ref().is_some_and(|task| task.state == State::Interrupted.name());
+        if was_interrupted { None } else { number(id) }
     }
 
-    /// Those that say already that their task was interrupted.
-    pub(super) fn interrupted(&self) -> BTreeSet<CallId> {
-        let says_so =
-            |card: &&CallUpdate| !is_open(card) && !is_asked(&card.id) && was_interrupted(card);
-        self.by_id.values().filter(says_so).map(|card| card.id.clone()).collect()
+    /// Those of tasks that are final.
+    pub(super) fn closed(&self) -> BTreeSet<CallId> {
+        let is_closed = |card: &&CallUpdate| !is_open(card) && !is_asked(&card.id);
+        self.by_id.values().filter(is_closed).map(|card| card.id.clone()).collect()
     }
 
     /// Those that are not final.
@@ -97,10 +98,6 @@ impl Cards {
             ..card
         })
     }
-}
-
-fn was_interrupted(card: &CallUpdate) -> bool {
-    card.task.as_ref().is_some_and(|task| task.state == State::Interrupted.name())
 }
 
 fn is_open(card: &CallUpdate) -> bool {

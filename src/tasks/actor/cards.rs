@@ -122,7 +122,13 @@ impl Actor {
         let is_final = is_over(&card);
         let (told, keep) = match &known.card {
             Some(before) if *before == card => return,
-            Some(before) if before.id == card.id && is_over(before) => return,
+            Some(before) if before.id == card.id && is_over(before) => {
+                // One that was interrupted may still be cancelled, or begin after all.
+                if !is_interrupted(before) || is_interrupted(&card) {
+                    return;
+                }
+                (difference(before, &card), true)
+            }
             Some(before) if before.id == card.id => (difference(before, &card), is_final),
             _ => (card.clone(), true),
         };
@@ -156,10 +162,11 @@ impl Actor {
                 Picture::Ended { collected: known.collected.as_deref()? }
             }
             (State::Interrupted, _) => {
-                // It may have been shown so already. Or never: the process may end before a card is written.
+                // It may have been shown so already, or its end, if that could not be written to the engine. A card
+                // of which nothing is known was lost with its process.
                 let id = card::id(&name, face.attempt);
-                let is_shown = self.is_shown_interrupted(&task.session, &id);
-                if is_shown && known.card.as_ref().is_none_or(|card| card.id != id) {
+                let is_closed = self.is_closed_card(&task.session, &id);
+                if is_closed && known.card.as_ref().is_none_or(|card| card.id != id) {
                     return None;
                 }
                 Picture::Interrupted
@@ -183,8 +190,8 @@ impl Actor {
         Some(shown(picture))
     }
 
-    fn is_shown_interrupted(&self, session: &SessionId, id: &CallId) -> bool {
-        self.listeners.get(session).is_some_and(|listener| listener.interrupted_cards.contains(id))
+    fn is_closed_card(&self, session: &SessionId, id: &CallId) -> bool {
+        self.listeners.get(session).is_some_and(|listener| listener.closed_cards.contains(id))
     }
 
     /// The first question of a task, or of those below it: who asks, and what.
@@ -212,6 +219,10 @@ fn is_over(card: &CallUpdate) -> bool {
     card.status.is_some_and(CallStatus::is_final)
 }
 
+fn is_interrupted(card: &CallUpdate) -> bool {
+    card.task.as_ref().is_some_and(|task| task.state == State::Interrupted.name())
+}
+
 /// What changed; a status always.
 fn difference(before: &CallUpdate, after: &CallUpdate) -> CallUpdate {
     fn changed<T: Clone + PartialEq>(before: Option<&T>, after: Option<&T>) -> Option<T> {
@@ -232,7 +243,8 @@ fn difference(before: &CallUpdate, after: &CallUpdate) -> CallUpdate {
     }
 }
 
-/// What is kept of a card that is final: enough to know that it was shown.
+/// What is kept of a card that is final: enough to know that it was shown, and as what.
 fn stub(card: &CallUpdate) -> CallUpdate {
-    CallUpdate { status: card.status, ..CallUpdate::new(card.id.clone()) }
+    let (status, task) = (card.status, card.task.clone());
+    CallUpdate { status, task, ..CallUpdate::new(card.id.clone()) }
 }

@@ -25,8 +25,8 @@ pub(super) struct Listener {
     pub(super) throttle: Throttle,
     /// Cards that were due while the session did not read.
     pub(super) overdue: BTreeSet<TaskId>,
-    /// Cards that its client was shown before, and that say that their task was interrupted.
-    pub(super) interrupted_cards: HashSet<CallId>,
+    /// Cards that its journal had as final when it came.
+    pub(super) closed_cards: HashSet<CallId>,
 }
 
 /// What waits for room, in order.
@@ -46,7 +46,7 @@ impl Listener {
             waits: false,
             throttle: Throttle::default(),
             overdue: BTreeSet::new(),
-            interrupted_cards: attachment.interrupted_cards.into_iter().collect(),
+            closed_cards: attachment.closed_cards.into_iter().collect(),
         }
     }
 

@@ -154,22 +154,22 @@ fn a_card_that_is_open_at_the_end_is_shown_as_interrupted() {
 }
 
 #[test]
-fn a_card_that_says_so_already_is_known_as_interrupted() {
-    let Record::Card { card: mut said } = card("task-t1", Some(CallStatus::Failed)) else {
-        unreachable!()
-    };
-    "interrupted".clone_into(&mut said.task.as_mut().unwrap().state);
-    let said = Record::Card { card: said };
-    let mut again = Restorer::new(5);
-    let records =
-        [began("task-t1"), said, began("task-t1-2"), began("task-t2"), completed("task-t2")];
+fn which_cards_of_tasks_are_final_is_known() {
+    let mut restorer = Restorer::new(5);
+    let records = [
+        began("task-t1"),
+        completed("task-t1"),
+        began("task-t1-2"),
+        began("task-t2/c3"),
+        completed("task-t2/c3"),
+    ];
     for record in &records {
-        again.take(&entry(record));
+        restorer.take(&entry(record));
     }
-    let restored = again.finish().restored;
-    let interrupted: Vec<&str> = restored.interrupted_cards.iter().map(CallId::as_str).collect();
-    assert_eq!(interrupted, ["task-t1"]);
-    let open: Vec<&str> = restored.open_cards.iter().map(CallId::as_str).collect();
+    let finished = restorer.finish();
+    let closed: Vec<&str> = finished.restored.closed_cards.iter().map(CallId::as_str).collect();
+    assert_eq!(closed, ["task-t1"]);
+    let open: Vec<&str> = finished.restored.open_cards.iter().map(CallId::as_str).collect();
     assert_eq!(open, ["task-t1-2"]);
 }
 

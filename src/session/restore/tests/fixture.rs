@@ -48,7 +48,7 @@ fn version_1_is_read_as_it_always_was() {
     text.push_str(&format!("inbox {}\n", serde_json::to_string_pretty(&restored.inbox).unwrap()));
     text.push_str(&format!("reported {:?}\n", restored.reported));
     text.push_str(&format!("open cards {:?}\n", restored.open_cards));
-    text.push_str(&format!("interrupted cards {:?}\n", restored.interrupted_cards));
+    text.push_str(&format!("closed cards {:?}\n", restored.closed_cards));
     text.push_str(&format!("unshown {:?}\n\n", restored.unshown.keys()));
     text.push_str("# What is appended\n\n");
     for repair in &finished.repairs {

@@ -271,7 +271,7 @@ impl House {
             reported,
             past,
             open_cards,
-            interrupted_cards: BTreeSet::new(),
+            closed_cards: BTreeSet::new(),
         };
         (attachment, heard)
     }

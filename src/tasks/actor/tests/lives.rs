@@ -4,7 +4,7 @@ use tokio::task::JoinSet;
 
 use super::fixture::{Did, Home, Knows, caller, limits, name, new, soon, start_in};
 use crate::config::{DelegationSection, Resume};
-use crate::event::CallStatus;
+use crate::event::{CallStatus, CallUpdate};
 use crate::ids::CallId;
 use crate::permission::Answer;
 use crate::tasks::engine::{State, TaskClient as _};
@@ -177,12 +177,30 @@ async fn an_interrupted_card_is_told_once_also_where_its_record_was_lost() {
 
     let mut house = home.house(limits(1, 1));
     let (mut attachment, said) = house.attachment(Knows::Reports(&[]), &[], 64);
-    attachment.interrupted_cards.insert(CallId::new("task-t1"));
+    attachment.closed_cards.insert(CallId::new("task-t1"));
     house.said = said;
     house.tasks.attach(attachment).await;
     house.is("t1", State::Interrupted).await;
     house.tasks.resume(Which::All).await.unwrap();
     assert_eq!(house.card().await.id.as_str(), "task-t1-2", "nothing is said before");
+}
+
+#[tokio::test]
+async fn an_interrupted_card_says_that_its_task_was_cancelled_after_all() {
+    let home = Home::new();
+    let mut house = home.open(limits(1, 1)).await;
+    house.start(&["one"]).await;
+    let mut one = house.born().await;
+    one.is_prompted().await;
+    house.dies().await;
+    let mut house = home.house(limits(1, 1));
+    house.attach(Knows::Reports(&[]), &["task-t1"]).await;
+    let state = |card: &CallUpdate| card.task.as_ref().map(|task| task.state.clone());
+    assert_eq!(state(&house.card().await).as_deref(), Some("interrupted"));
+    house.tasks.cancel(Which::One(name("t1")), None).await.unwrap();
+    let card = house.card().await;
+    assert_eq!((card.id.as_str(), state(&card).as_deref()), ("task-t1", Some("cancelled")));
+    assert_eq!(card.title.as_deref(), Some("`t1` · one"), "the whole card");
 }
 
 #[tokio::test]

@@ -128,7 +128,7 @@ impl Live {
             past: crate::tasks::Past::default(),
             reported: std::collections::BTreeSet::new(),
             open_cards: std::collections::BTreeSet::new(),
-            interrupted_cards: std::collections::BTreeSet::new(),
+            closed_cards: std::collections::BTreeSet::new(),
         };
         tasks.attach(attachment).await;
         Self { tasks, heard, stop, tracker, places: Places::default(), calls: 0 }
