@@ -186,6 +186,29 @@ async fn an_interrupted_card_is_told_once_also_where_its_record_was_lost() {
 }
 
 #[tokio::test]
+async fn a_card_that_says_the_end_is_not_told_as_interrupted() {
+    let home = Home::new();
+    let mut house = home.open(limits(1, 1)).await;
+    house.start(&["one"]).await;
+    let mut one = house.born().await;
+    one.is_prompted().await;
+    house.dies().await;
+    // Its end was told, and could not be written to the engine.
+    let mut house = home.house(limits(1, 1));
+    for _ in 0..2 {
+        let (mut attachment, said) = house.attachment(Knows::Reports(&[1]), &[], 64);
+        attachment.closed_cards.insert(CallId::new("task-t1"));
+        house.said = said;
+        house.tasks.attach(attachment).await;
+    }
+    house.is("t1", State::Cancelled).await;
+    while let Ok(said) = house.said.try_recv() {
+        let TaskSaid::Card(TaskCard { state, .. }) = *said else { continue };
+        assert_ne!(state, State::Interrupted);
+    }
+}
+
+#[tokio::test]
 async fn an_interrupted_card_says_that_its_task_was_cancelled_after_all() {
     let home = Home::new();
     let mut house = home.open(limits(1, 1)).await;
