@@ -61,7 +61,7 @@ pub fn start(
     let ids = IdSource::of_epoch(opening.journal.epoch());
     let reported = opening.restored.reported.clone();
     let open_cards = opening.restored.open_cards.clone();
-    let closed_cards = opening.restored.closed_cards.clone();
+    let closed_cards = std::mem::take(&mut opening.restored.closed_cards);
     let past = opening.restored.past.clone();
     let is_new = opening.restored.opened.is_none();
     let mut state = SessionState::new(initial, opening.restored, ids);

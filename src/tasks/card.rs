@@ -94,6 +94,11 @@ pub fn interrupted(name: impl fmt::Display) -> String {
     format!("interrupted: the process that ran it ended\n`/resume {name}` lets it go on")
 }
 
+/// Whether a card says that its task was interrupted.
+pub fn is_interrupted(card: &CallUpdate) -> bool {
+    card.task.as_ref().is_some_and(|task| task.state == State::Interrupted.name())
+}
+
 /// What the card of a queued task says.
 pub fn queued(place: impl fmt::Display) -> String {
     format!("queued, place {place}")

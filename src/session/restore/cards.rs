@@ -63,9 +63,7 @@ impl Cards {
     /// a call of the task ended.
     pub(super) fn ended(&self, id: &CallId) -> Option<u64> {
         let card = self.by_id.get(id).filter(|card| !is_open(card) && !is_asked(id))?;
-        let was_interrupted =
-            card.task.as_ref().is_some_and(|task| task.state == State::Interrupted.name());
-        if was_interrupted { None } else { number(id) }
+        if card::is_interrupted(card) { None } else { number(id) }
     }
 
     /// Those of tasks that are final.

@@ -124,7 +124,7 @@ impl Actor {
             Some(before) if *before == card => return,
             Some(before) if before.id == card.id && is_over(before) => {
                 // One that was interrupted may still be cancelled, or begin after all.
-                if !is_interrupted(before) || is_interrupted(&card) {
+                if !card::is_interrupted(before) || card::is_interrupted(&card) {
                     return;
                 }
                 (difference(before, &card), true)
@@ -217,10 +217,6 @@ impl Actor {
 
 fn is_over(card: &CallUpdate) -> bool {
     card.status.is_some_and(CallStatus::is_final)
-}
-
-fn is_interrupted(card: &CallUpdate) -> bool {
-    card.task.as_ref().is_some_and(|task| task.state == State::Interrupted.name())
 }
 
 /// What changed; a status always.

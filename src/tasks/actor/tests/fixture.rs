@@ -241,11 +241,28 @@ impl Home {
         house.attach(Knows::New, &[]).await;
         house
     }
+
+    /// A process that ends while its one task runs.
+    pub(super) async fn dies_while_one_runs(&self) {
+        let mut house = self.open(limits(1, 1)).await;
+        house.start(&["one"]).await;
+        let mut one = house.born().await;
+        one.is_prompted().await;
+        house.dies().await;
+    }
 }
 
 impl House {
     pub(super) async fn attach(&mut self, knows: Knows, open_cards: &[&str]) {
         let (attachment, said) = self.attachment(knows, open_cards, 64);
+        self.said = said;
+        self.tasks.attach(attachment).await;
+    }
+
+    /// Of a session whose journal has the last card of the first task as final.
+    pub(super) async fn attach_with_closed_card(&mut self, knows: Knows) {
+        let (mut attachment, said) = self.attachment(knows, &[], 64);
+        attachment.closed_cards.insert(CallId::new("task-t1"));
         self.said = said;
         self.tasks.attach(attachment).await;
     }

@@ -5,7 +5,6 @@ use tokio::task::JoinSet;
 use super::fixture::{Did, Home, Knows, caller, limits, name, new, soon, start_in};
 use crate::config::{DelegationSection, Resume};
 use crate::event::{CallStatus, CallUpdate};
-use crate::ids::CallId;
 use crate::permission::Answer;
 use crate::tasks::engine::{State, TaskClient as _};
 use crate::tasks::{Begin, Isolation, NewTask, TaskCard, TaskError, TaskSaid, Which};
@@ -141,11 +140,7 @@ async fn what_a_process_left_is_found_and_goes_on() {
 async fn interrupted_tasks_go_on_or_end_as_it_is_configured() {
     for (resume, expected) in [(Resume::Auto, State::Running), (Resume::Never, State::Cancelled)] {
         let home = Home::new();
-        let mut house = home.open(limits(1, 1)).await;
-        house.start(&["one"]).await;
-        let mut one = house.born().await;
-        one.is_prompted().await;
-        house.dies().await;
+        home.dies_while_one_runs().await;
         let mut house = home.house(DelegationSection { resume, ..limits(1, 1) });
         house.attach(Knows::Reports(&[]), &["task-t1"]).await;
         house.is("t1", expected).await;
@@ -161,11 +156,7 @@ async fn interrupted_tasks_go_on_or_end_as_it_is_configured() {
 #[tokio::test]
 async fn an_interrupted_card_is_told_once_also_where_its_record_was_lost() {
     let home = Home::new();
-    let mut house = home.open(limits(1, 1)).await;
-    house.start(&["one"]).await;
-    let mut one = house.born().await;
-    one.is_prompted().await;
-    house.dies().await;
+    home.dies_while_one_runs().await;
 
     // The process ended before the card was written, so the journal knows of none.
     let mut house = home.house(limits(1, 1));
@@ -176,10 +167,7 @@ async fn an_interrupted_card_is_told_once_also_where_its_record_was_lost() {
     house.dies().await;
 
     let mut house = home.house(limits(1, 1));
-    let (mut attachment, said) = house.attachment(Knows::Reports(&[]), &[], 64);
-    attachment.closed_cards.insert(CallId::new("task-t1"));
-    house.said = said;
-    house.tasks.attach(attachment).await;
+    house.attach_with_closed_card(Knows::Reports(&[])).await;
     house.is("t1", State::Interrupted).await;
     house.tasks.resume(Which::All).await.unwrap();
     assert_eq!(house.card().await.id.as_str(), "task-t1-2", "nothing is said before");
@@ -188,18 +176,11 @@ async fn an_interrupted_card_is_told_once_also_where_its_record_was_lost() {
 #[tokio::test]
 async fn a_card_that_says_the_end_is_not_told_as_interrupted() {
     let home = Home::new();
-    let mut house = home.open(limits(1, 1)).await;
-    house.start(&["one"]).await;
-    let mut one = house.born().await;
-    one.is_prompted().await;
-    house.dies().await;
+    home.dies_while_one_runs().await;
     // Its end was told, and could not be written to the engine.
     let mut house = home.house(limits(1, 1));
     for _ in 0..2 {
-        let (mut attachment, said) = house.attachment(Knows::Reports(&[1]), &[], 64);
-        attachment.closed_cards.insert(CallId::new("task-t1"));
-        house.said = said;
-        house.tasks.attach(attachment).await;
+        house.attach_with_closed_card(Knows::Reports(&[1])).await;
     }
     house.is("t1", State::Cancelled).await;
     while let Ok(said) = house.said.try_recv() {
@@ -211,11 +192,7 @@ async fn a_card_that_says_the_end_is_not_told_as_interrupted() {
 #[tokio::test]
 async fn an_interrupted_card_says_that_its_task_was_cancelled_after_all() {
     let home = Home::new();
-    let mut house = home.open(limits(1, 1)).await;
-    house.start(&["one"]).await;
-    let mut one = house.born().await;
-    one.is_prompted().await;
-    house.dies().await;
+    home.dies_while_one_runs().await;
     let mut house = home.house(limits(1, 1));
     house.attach(Knows::Reports(&[]), &["task-t1"]).await;
     let state = |card: &CallUpdate| card.task.as_ref().map(|task| task.state.clone());

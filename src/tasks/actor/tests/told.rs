@@ -44,11 +44,7 @@ async fn who_starts_tasks_is_answered_behind_their_cards() {
 #[tokio::test]
 async fn who_lets_a_task_go_on_is_answered_behind_its_new_card() {
     let home = Home::new();
-    let mut house = home.open(limits(1, 1)).await;
-    house.start(&["one"]).await;
-    let mut one = house.born().await;
-    one.is_prompted().await;
-    house.dies().await;
+    home.dies_while_one_runs().await;
     let house = home.house(limits(1, 1));
     let (attachment, mut said) = house.attachment(Knows::Reports(&[]), &["task-t1"], 1);
     house.tasks.attach(attachment).await;
