@@ -267,10 +267,7 @@ fn answer(doors: Arc<Doors>, params: Value) -> Served {
             });
         };
         let question = question_id.map(CallId::new);
-        let state = tasks.answer(&task, question, convert::answer_of(choice)).await?;
-        if let Some(why) = reason.filter(|why| !why.trim().is_empty()) {
-            tasks.steer(&task, format!("The user refused that: {why}")).await?;
-        }
+        let state = tasks.answer(&task, question, convert::answer_of(choice), reason).await?;
         let state = convert::state(state);
         said(&wire::AnswerTaskResponse { task_id: task.to_string(), state, question: None })
     }

@@ -102,26 +102,87 @@ pub(super) struct Request {
 }
 
 pub(super) enum Ask {
-    Start { caller: Caller, tasks: Vec<NewTask>, reply: Reply<Vec<Started>> },
-    Check { task: TaskName, lines: usize, reply: Reply<Checked> },
-    Steer { task: TaskName, text: String, reply: Reply<Steered> },
-    Wait { tasks: Vec<TaskName>, wait: Wait, reply: Reply<Waiting> },
-    Cancel { which: Which, reason: Option<String>, reply: Reply<Vec<Cancelled>> },
-    CancelChild { child: SessionId, reply: Reply<bool> },
-    List { state: Option<State>, reply: Reply<Vec<Row>> },
-    Known { reply: Reply<Vec<Row>> },
-    Observe { reply: Reply<watch::Receiver<u64>> },
-    Changed { since: u64, reply: Reply<(u64, Vec<Row>)> },
-    Answer { task: TaskName, question: Option<CallId>, answer: Answer, reply: Reply<State> },
-    Resume { which: Which, reply: Reply<Vec<Started>> },
-    Diff { task: TaskName, reply: Reply<(State, Changes)> },
-    Merge { tasks: Vec<TaskName>, reply: Reply<Vec<ChangedFile>> },
-    Discard { tasks: Vec<TaskName>, reply: Reply<Vec<TaskName>> },
+    Start {
+        caller: Caller,
+        tasks: Vec<NewTask>,
+        reply: Reply<Vec<Started>>,
+    },
+    Check {
+        task: TaskName,
+        lines: usize,
+        reply: Reply<Checked>,
+    },
+    Steer {
+        task: TaskName,
+        text: String,
+        reply: Reply<Steered>,
+    },
+    Wait {
+        tasks: Vec<TaskName>,
+        wait: Wait,
+        reply: Reply<Waiting>,
+    },
+    Cancel {
+        which: Which,
+        reason: Option<String>,
+        reply: Reply<Vec<Cancelled>>,
+    },
+    CancelChild {
+        child: SessionId,
+        reply: Reply<bool>,
+    },
+    List {
+        state: Option<State>,
+        reply: Reply<Vec<Row>>,
+    },
+    Known {
+        reply: Reply<Vec<Row>>,
+    },
+    Observe {
+        reply: Reply<watch::Receiver<u64>>,
+    },
+    Changed {
+        since: u64,
+        reply: Reply<(u64, Vec<Row>)>,
+    },
+    Answer {
+        task: TaskName,
+        question: Option<CallId>,
+        answer: Answer,
+        /// What the user says to it, and who waits until the task's inbox has it.
+        why: Option<(String, Reply<Steered>)>,
+        reply: Reply<State>,
+    },
+    Resume {
+        which: Which,
+        reply: Reply<Vec<Started>>,
+    },
+    Diff {
+        task: TaskName,
+        reply: Reply<(State, Changes)>,
+    },
+    Merge {
+        tasks: Vec<TaskName>,
+        reply: Reply<Vec<ChangedFile>>,
+    },
+    Discard {
+        tasks: Vec<TaskName>,
+        reply: Reply<Vec<TaskName>>,
+    },
     Attach(Box<Attachment>),
-    Detach { reply: Reply<()> },
-    Answered { call: CallId, answer: Answer },
-    Close { reply: Reply<()> },
-    Abandon { reply: Reply<()> },
+    Detach {
+        reply: Reply<()>,
+    },
+    Answered {
+        call: CallId,
+        answer: Answer,
+    },
+    Close {
+        reply: Reply<()>,
+    },
+    Abandon {
+        reply: Reply<()>,
+    },
 }
 
 impl Ask {
@@ -236,15 +297,25 @@ impl TasksHandle {
     }
 
     /// Answers what a task asks, as the user's dialog would; the state that follows. With a question, nothing else
-    /// that the task may ask by now.
+    /// that the task may ask by now. Why something is refused is kept in the task's inbox before the task goes on,
+    /// so that its next request has both.
     pub async fn answer(
         &self,
         task: &TaskName,
         question: Option<CallId>,
         answer: Answer,
+        why: Option<String>,
     ) -> Result<State, TaskError> {
         let task = task.clone();
-        self.ask(|reply| Ask::Answer { task, question, answer, reply }).await
+        let why = why.filter(|why| !why.trim().is_empty());
+        let has_reason = why.is_some();
+        let (reply, kept) = oneshot::channel();
+        let why = why.map(|why| (why, reply));
+        let state = self.ask(|reply| Ask::Answer { task, question, answer, why, reply }).await?;
+        if has_reason {
+            kept.await.unwrap_or(Err(TaskError::Closed))?;
+        }
+        Ok(state)
     }
 
     /// Lets interrupted tasks go on. Their new cards are in the session's channel when it is answered.

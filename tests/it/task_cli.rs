@@ -183,11 +183,9 @@ fn what_a_tool_of_ours_runs_may_not() {
 fn what_a_task_asks_is_shown_and_answered() {
     let (home, mut chat) = chat();
     task(&home, &["spawn", "write", "x.txt"], 0);
-    let question = until(&home, &["answer", "t1"], "asks for");
-    assert!(question.contains("x.txt"), "{question}");
-    assert!(
-        until(&home, &["list"], "asks for").contains("`talaria task answer t1 allow|always|deny`")
-    );
+    let question = until(&home, &["answer", "t1"], "`talaria task answer t1 allow|always|deny`");
+    assert!(question.contains("asks for") && question.contains("x.txt"), "{question}");
+    until(&home, &["list"], "`talaria task answer t1 allow|always|deny`");
     let mut watching = Watching::start(command(&home, &home.work(), &["watch", "t1"]));
     let line = watching.line();
     assert!(line.starts_with("◦ `t1` · write x.txt … waiting for permission: "), "{line}");
@@ -200,9 +198,10 @@ fn what_a_task_asks_is_shown_and_answered() {
     assert_eq!(home.read("x.txt"), "new\n");
     chat.until("t1", "completed");
     task(&home, &["spawn", "write", "y.txt"], 0);
-    until(&home, &["answer", "t2"], "asks for");
+    until(&home, &["answer", "t2"], "`talaria task answer t2 allow|always|deny`");
     task(&home, &["answer", "t2", "deny", "--reason", "not that one"], 0);
-    assert!(task(&home, &["collect", "t2"], 0).contains("not that one"));
+    let refused = task(&home, &["collect", "t2"], 0);
+    assert!(refused.contains("not that one"), "{refused}");
     assert!(!home.exists("y.txt"));
 }
 

@@ -291,10 +291,7 @@ async fn answered(
     answer: Answer,
     why: Option<String>,
 ) -> Result<String, TaskError> {
-    let state = tasks.answer(task, None, answer).await?;
-    if let Some(why) = why {
-        tasks.steer(task, format!("The user refused that: {why}")).await?;
-    }
+    let state = tasks.answer(task, None, answer, why).await?;
     let done = match answer {
         Answer::AllowOnce => "may do that",
         Answer::AllowAlways => "may do that, and what is like it, in this session",

@@ -69,9 +69,9 @@ impl Actor {
             Ask::List { state, reply } => drop(reply.send(Ok(self.rows(&session, state)))),
             Ask::Observe { reply } => drop(reply.send(Ok(self.observe(&session)))),
             Ask::Changed { since, reply } => drop(reply.send(Ok(self.changed(&session, since)))),
-            Ask::Answer { task, question, answer, reply } => {
+            Ask::Answer { task, question, answer, why, reply } => {
                 let asked = (&task, question.as_ref());
-                drop(reply.send(self.answer_question(&session, asked, answer)));
+                drop(reply.send(self.answer_question(&session, asked, answer, why)));
             }
             Ask::Resume { which, reply } => self.resume(&session, which, reply),
             Ask::Diff { task, reply } => self.diff(&session, task, reply),
@@ -303,6 +303,7 @@ impl Actor {
         session: &SessionId,
         (name, meant): (&TaskName, Option<&CallId>),
         answer: Answer,
+        why: Option<(String, Reply<Steered>)>,
     ) -> Result<State, TaskError> {
         let task = self.state.find(session, name)?;
         let questions = self.state.questions(&task);
@@ -317,6 +318,10 @@ impl Actor {
         let shown = card::asked_id(&self.state.name(&task), &call);
         if meant.is_some_and(|meant| *meant != shown) {
             return Err(TaskError::OtherQuestion { name: name.to_string() });
+        }
+        if let Some((why, kept)) = why {
+            // Before the answer: the task makes its next request as soon as it has that.
+            self.steer(session, name.clone(), &format!("The user refused that: {why}"), kept);
         }
         let root = self.state.root().clone();
         if self.listeners.get(&root).is_some_and(Listener::is_there) {

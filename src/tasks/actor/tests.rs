@@ -171,7 +171,7 @@ async fn a_question_goes_to_the_root_and_its_answer_back() {
     house.start(&["one", "two"]).await;
     let mut first = house.born().await;
     first.is_prompted().await;
-    let nothing = house.tasks.answer(&name("t1"), None, Answer::AllowOnce).await;
+    let nothing = house.tasks.answer(&name("t1"), None, Answer::AllowOnce, None).await;
     let (asks, state) = ("t1".to_owned(), State::Running);
     assert_eq!(nothing, Err(TaskError::AsksNothing { name: asks, state }));
     first.asks("c3").await;
@@ -186,7 +186,7 @@ async fn a_question_goes_to_the_root_and_its_answer_back() {
     assert_eq!(pending.call, "Edit x");
     house.tasks.answered(question.id().clone(), Answer::Unanswered).await;
     house.is("t1", State::Waiting).await;
-    let follows = house.tasks.answer(&name("t1"), None, Answer::AllowOnce).await;
+    let follows = house.tasks.answer(&name("t1"), None, Answer::AllowOnce, None).await;
     assert_eq!(follows, Ok(State::Running));
     let call = question.id().clone();
     let answer = Answer::AllowOnce;
@@ -196,6 +196,41 @@ async fn a_question_goes_to_the_root_and_its_answer_back() {
     second.completes("Two.").await;
     assert_eq!(first.did().await, Did::Answered(CallId::new("c3"), Answer::AllowOnce));
     assert_eq!(house.report().await.task.number, 2);
+}
+
+#[tokio::test]
+async fn why_a_call_is_refused_is_with_the_task_before_the_refusal() {
+    let home = Home::new();
+    let mut house = home.open(limits(1, 1)).await;
+    house.start(&["one"]).await;
+    let mut child = house.born().await;
+    child.is_prompted().await;
+    child.asks("c1").await;
+    let said = house.said().await;
+    let TaskSaid::Ask(question) = said else { panic!("{said:?}") };
+    let (call, no) = (question.id().clone(), Answer::RejectOnce);
+    let (tasks, task) = (house.tasks.clone(), name("t1"));
+    let answering = tasks.answer(&task, None, no, Some("not that one".to_owned()));
+    let telling = async {
+        // The session is told of both; it says what was answered.
+        loop {
+            match house.said().await {
+                TaskSaid::Answer { call, answer } => {
+                    break house.tasks.answered(call, answer).await;
+                }
+                said => assert!(matches!(said, TaskSaid::Steered { .. }), "{said:?}"),
+            }
+        }
+    };
+    let (follows, ()) = tokio::join!(answering, telling);
+    assert_eq!(follows, Ok(State::Running));
+    assert_eq!(child.is_prompted().await, "The user refused that: not that one");
+    assert_eq!(child.did().await, Did::Answered(CallId::new("c1"), no));
+    // Where there is nothing to refuse, nothing is said of it.
+    let again = tasks.answer(&task, Some(call), no, Some("nor that".to_owned())).await;
+    assert!(matches!(again, Err(TaskError::AsksNothing { .. })), "{again:?}");
+    tasks.steer(&task, "go on".to_owned()).await.unwrap();
+    assert_eq!(child.is_prompted().await, "go on");
 }
 
 #[tokio::test]

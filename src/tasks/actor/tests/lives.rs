@@ -68,7 +68,10 @@ async fn a_close_ends_all_within_its_time() {
     soon(tasks.close()).await;
     assert!(!tasks.is_open());
     assert_eq!(start_in(&tasks, &["three"]).await, Err(TaskError::Closed));
-    assert_eq!(tasks.answer(&name("t1"), None, Answer::AllowOnce).await, Err(TaskError::Closed));
+    assert_eq!(
+        tasks.answer(&name("t1"), None, Answer::AllowOnce, None).await,
+        Err(TaskError::Closed)
+    );
     for number in [1, 2] {
         let task = crate::ids::TaskId { session: tasks.session().clone(), number };
         assert_eq!(house.engine.get(task).await.unwrap().status.state, State::Cancelled);
