@@ -105,12 +105,13 @@ fn of_dialog(dialog: &Dialog) -> String {
     format!("  ? {} [{}]: {state}", dialog.title, dialog.options.join(" "))
 }
 
-/// Without what time makes of it.
+/// Without what time makes of it: how long something took, and whether it took long enough to be said.
 fn masked(line: &str) -> String {
     static TIMES: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(
-            r#"\b\d+ (?:s|min|h)\b(?: \d+ (?:s|min)\b)?|\b\d\d:\d\d(?: UTC)?\b|(_seconds":)\d+"#,
-        )
+        let time = r"\b\d+ (?:s|min|h)\b(?: \d+ (?:s|min)\b)?";
+        Regex::new(&format!(
+            r#"{time}(?:(?: ·|,) waited {time})?|\b\d\d:\d\d(?: UTC)?\b|(_seconds":)\d+"#
+        ))
         .ok()
     });
     TIMES
@@ -147,6 +148,8 @@ mod tests {
         for (line, expected) in [
             ("completed · 0 s", "completed · (time)"),
             ("worked 1 min 12 s · 12 tokens", "worked (time) · 12 tokens"),
+            ("worked 1 min 12 s · waited 2 s · 12 tokens", "worked (time) · 12 tokens"),
+            ("worked 0 s, waited 1 s", "worked (time)"),
             ("since 09:17 UTC", "since (time)"),
             (r#"{"working_seconds":12}"#, r#"{"working_seconds":(time)}"#),
             ("3 sessions, 2 hats", "3 sessions, 2 hats"),
