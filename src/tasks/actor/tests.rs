@@ -199,6 +199,24 @@ async fn a_question_goes_to_the_root_and_its_answer_back() {
 }
 
 #[tokio::test]
+async fn what_a_task_asks_is_shown_short_and_without_a_part_of_a_secret() {
+    let home = Home::new();
+    let mut house = home.open(limits(1, 1)).await;
+    house.start(&["one"]).await;
+    let mut child = house.born().await;
+    child.is_prompted().await;
+    // The secret stands over the border of what is shown.
+    let command = format!("{} {SECRET} {}", "x".repeat(195), "y".repeat(100_000));
+    child.asks_about("c1", "Run it", Some(&command)).await;
+    house.is("t1", State::Waiting).await;
+    let detail = house.tasks.check(&name("t1"), 0).await.unwrap().question.unwrap().detail.unwrap();
+    assert_eq!(detail.chars().count(), 200);
+    assert!(!detail.contains(&SECRET[..4]), "{detail}");
+    let row = house.tasks.list(None).await.unwrap().remove(0);
+    assert_eq!(row.question.unwrap().detail.unwrap(), detail);
+}
+
+#[tokio::test]
 async fn why_a_call_is_refused_is_with_the_task_before_the_refusal() {
     let home = Home::new();
     let mut house = home.open(limits(1, 1)).await;

@@ -23,6 +23,9 @@ use crate::tasks::{
 /// Characters of what a task asks for.
 const DETAIL: usize = 200;
 
+/// Bytes of it in which secrets are looked for.
+const DETAIL_READ: usize = 16 * 1024;
+
 /// Characters of a task's last line.
 const LINE: usize = 160;
 
@@ -171,8 +174,10 @@ impl Actor {
             id: card::asked_id(&self.state.name(task), call),
             call: self.setup.mask.hide(&title.unwrap_or_default()).into_owned(),
             detail: detail.map(|detail| {
-                let short: String = detail.chars().take(DETAIL).collect();
-                self.setup.mask.hide(&short).into_owned()
+                // The end of what is read may be half a secret; it is far behind what is given.
+                let read =
+                    detail.get(..detail.floor_char_boundary(DETAIL_READ)).unwrap_or_default();
+                self.setup.mask.hide(read).chars().take(DETAIL).collect()
             }),
             since_seconds: self.now().since(*since).as_secs(),
         })

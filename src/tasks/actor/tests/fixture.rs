@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
 use crate::config::{DelegationSection, Secret, TasksSection};
-use crate::event::{CallStatus, CallUpdate, Question};
+use crate::event::{CallContent, CallStatus, CallUpdate, Question};
 use crate::fault::Fault;
 use crate::ids::{CallId, MessageId, PromptId, SessionId};
 use crate::permission::{Answer, Grant, Mode};
@@ -160,10 +160,16 @@ impl Born {
     }
 
     pub(super) async fn asks(&self, call: &str) {
+        self.asks_about(call, "Edit x", None).await;
+    }
+
+    pub(super) async fn asks_about(&self, call: &str, title: &str, text: Option<&str>) {
+        let text = text.map(|text| CallContent::Content(Content::text(text)));
         let grant = Grant { key: "edit".to_owned(), label: "edits".to_owned() };
         let call = CallUpdate {
             tool: Some("edit".to_owned()),
-            title: Some("Edit x".to_owned()),
+            title: Some(title.to_owned()),
+            content: text.map(|text| vec![text]),
             ..CallUpdate::new(CallId::new(call)).with_status(CallStatus::Pending)
         };
         self.says(ChildSaid::Ask(Question::new(call, grant))).await;
