@@ -13,6 +13,7 @@ pub mod worktree;
 
 mod actor;
 mod answer;
+mod attempts;
 mod child;
 mod error;
 mod handle;

@@ -84,24 +84,34 @@ impl Work {
         }
     }
 
+    pub(super) fn of_child(child: SessionId) -> Self {
+        Self { child, ..Self::default() }
+    }
+
     /// What a report says of it; nothing where it was made without a worker.
-    fn read(report: &Report) -> Option<Self> {
+    pub(super) fn read(report: &Report) -> Option<Self> {
         Self::deserialize(&report.details).ok()
     }
 }
 
-/// A task that nobody runs here: what the engine has of it. `outcome` is absent where it has not ended.
-pub fn collected(name: &TaskName, task: &Task, outcome: Option<&Outcome>) -> Collected {
+/// A task that nobody runs here: what the engine has of it. `outcome` is absent where it has not ended, and
+/// `left` where nothing was left by attempts that were lost.
+pub fn collected(
+    name: &TaskName,
+    task: &Task,
+    outcome: Option<&Outcome>,
+    left: Option<&Report>,
+) -> Collected {
     let status = &task.status;
-    let (report, error) = match outcome {
-        None => (None, None),
-        Some(Outcome::Completed { report }) => (Some(report), None),
-        Some(
-            Outcome::Failed { message: error, report }
-            | Outcome::Cancelled { reason: error, report },
-        ) => (Some(report), Some(error.clone())),
+    let error = match outcome {
+        None | Some(Outcome::Completed { .. }) => None,
+        Some(Outcome::Failed { message: error, .. } | Outcome::Cancelled { reason: error, .. }) => {
+            Some(error.clone())
+        }
     };
-    let work = report.and_then(Work::read).unwrap_or_else(|| Work {
+    let report = outcome.map(Outcome::report);
+    let text = |report: &Report| Some(report.text.clone()).filter(|text| !text.is_empty());
+    let work = report.or(left).and_then(Work::read).unwrap_or_else(|| Work {
         tokens: status.usage.input.saturating_add(status.usage.output),
         cost: (status.cost > 0.0).then_some(status.cost),
         ..Work::default()
@@ -115,8 +125,8 @@ pub fn collected(name: &TaskName, task: &Task, outcome: Option<&Outcome>) -> Col
         goal: task.spec.goal.clone(),
         state: outcome.map_or(status.state, Outcome::state),
         place: None,
-        report: report.map(|report| report.text.clone()).filter(|text| !text.is_empty()),
-        partial: None,
+        report: report.and_then(text),
+        partial: left.and_then(text),
         error,
         working_seconds: work.working_ms / 1_000,
         waiting_seconds: work.waiting_ms / 1_000,

@@ -26,6 +26,7 @@ use crate::fault::{Fault, Kind};
 use crate::ids::{CallId, TaskId};
 use crate::permission::Answer;
 use crate::redact::Mask;
+use crate::tasks::attempts::Attempts;
 use crate::tasks::engine::{Claimed, Outcome, Receipt, State, TaskEngine, Wanted};
 use crate::tasks::worktree::Tree;
 use crate::tasks::{Begin, Details, Order, Spawn, Spawned, TaskError, TaskName, TasksHandle};
@@ -120,10 +121,27 @@ pub async fn run(mut job: Job) {
     };
     let attempt = claimed.lease.epoch;
     end::tell(&job, RunnerSaid::Began { attempt }).await;
+    if attempt > 1 {
+        go_on(&job).await;
+    }
     let mut held = Vec::new();
     match spawn(&mut job, &claimed, &mut held).await {
         Ok(begun) => Box::pin(Worker::new(job, claimed, begun).run(held)).await,
         Err(over) => Box::pin(end::without_child(job, claimed, over, held)).await,
+    }
+}
+
+/// Counts what the attempts before this one did: the limits and the report are those of the task.
+async fn go_on(job: &Job) {
+    let attempts = async {
+        let task = job.engine.get(job.task.clone()).await?;
+        Attempts::read(&*job.engine, &task).await
+    };
+    match attempts.await {
+        Ok(attempts) => job.pulse.send_modify(|pulse| pulse.goes_on_from(attempts)),
+        Err(error) => {
+            tracing::warn!(task = %job.name, %error, "what the task had done cannot be read");
+        }
     }
 }
 

@@ -11,10 +11,12 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use super::Known;
 use crate::fault::{Fault, Kind};
 use crate::ids::{SessionId, TaskId};
+use crate::tasks::attempts::Attempts;
 use crate::tasks::engine::{
     EngineError, Filter, Lease, Outcome, Receipt, Report, State, Submitted, Task, TaskEngine,
 };
 use crate::tasks::handle::Reply;
+use crate::tasks::report::{self, Work};
 use crate::tasks::state::{Reservation, WaitId};
 use crate::tasks::{Collected, Details, Started, Steered, TaskError, TaskName, TaskSaid};
 
@@ -55,6 +57,21 @@ pub(super) struct Submission {
     pub(super) reply: Reply<Vec<Started>>,
 }
 
+/// What the engine has of a task.
+pub(super) struct Found {
+    pub(super) task: Task,
+    /// Absent where it has not ended.
+    pub(super) outcome: Option<Outcome>,
+    /// What it had done, where it has not.
+    left: Option<Report>,
+}
+
+impl Found {
+    pub(super) fn collected(&self, name: &TaskName) -> Collected {
+        report::collected(name, &self.task, self.outcome.as_ref(), self.left.as_ref())
+    }
+}
+
 /// A message to a task: kept, missed, or not written.
 pub(super) struct Steering {
     pub(super) task: TaskId,
@@ -80,8 +97,13 @@ pub(super) async fn end(
         finish_unrun(&*engine, &task, Outcome::Cancelled { reason: reason.clone(), report })
             .await?;
     }
-    let outcome = engine.result(task).await?;
-    Ok(outcome.unwrap_or(Outcome::Cancelled { reason, report: Report::default() }))
+    let Some(outcome) = engine.result(task.clone()).await? else {
+        return Ok(Outcome::Cancelled { reason, report: Report::default() });
+    };
+    match engine.get(task).await {
+        Ok(task) => Ok(with_report(&*engine, &task, outcome).await),
+        Err(_) => Ok(outcome),
+    }
 }
 
 /// Ends a task whose runner died without a word. Where that cannot be written it is as final here.
@@ -112,6 +134,32 @@ async fn finish_unrun(
     Ok(())
 }
 
+/// How a task ended, with what it had done also where no worker lived to report that.
+async fn with_report(engine: &dyn TaskEngine, task: &Task, outcome: Outcome) -> Outcome {
+    if Work::read(outcome.report()).is_some() {
+        return outcome;
+    }
+    match left(engine, task).await {
+        Some(report) => outcome.with_report(report),
+        None => outcome,
+    }
+}
+
+/// What attempts of a task left that did not live to report it; nothing where there was none.
+async fn left(engine: &dyn TaskEngine, task: &Task) -> Option<Report> {
+    if task.status.epoch == 0 {
+        return None;
+    }
+    let details = serde_json::from_value::<Details>(task.spec.details.clone()).ok()?;
+    match Attempts::read(engine, task).await {
+        Ok(attempts) => Some(attempts.report(details.child)),
+        Err(error) => {
+            tracing::warn!(task = %task.task, %error, "what a task had done cannot be read");
+            None
+        }
+    }
+}
+
 /// All tasks below a session; one before those below it.
 pub(super) async fn load(
     engine: Arc<dyn TaskEngine>,
@@ -140,20 +188,26 @@ pub(super) async fn load(
 }
 
 /// A task that has ended, with its end.
-pub(super) async fn read(
-    engine: &dyn TaskEngine,
-    task: &TaskId,
-) -> Result<(Task, Option<Outcome>), TaskError> {
+pub(super) async fn read(engine: &dyn TaskEngine, task: &TaskId) -> Result<Found, TaskError> {
     let outcome = engine.result(task.clone()).await?;
-    Ok((engine.get(task.clone()).await?, outcome))
+    let task = engine.get(task.clone()).await?;
+    Ok(match outcome {
+        Some(outcome) => {
+            let outcome = with_report(engine, &task, outcome).await;
+            Found { task, outcome: Some(outcome), left: None }
+        }
+        None => Found { left: left(engine, &task).await, task, outcome: None },
+    })
 }
 
 /// The same, until it can be read.
 pub(super) async fn read_surely(engine: Arc<dyn TaskEngine>, task: TaskId) -> Done {
     loop {
         match read(&*engine, &task).await {
-            Ok((task, Some(outcome))) => return Done::Read(Box::new(task), outcome),
-            Ok((_, None)) => return Done::Nothing,
+            Ok(Found { task, outcome: Some(outcome), .. }) => {
+                return Done::Read(Box::new(task), outcome);
+            }
+            Ok(Found { outcome: None, .. }) => return Done::Nothing,
             Err(TaskError::Unavailable(fault)) => {
                 tracing::warn!(%task, %fault, "a report cannot be read");
                 tokio::time::sleep(AGAIN).await;

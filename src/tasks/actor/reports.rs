@@ -33,7 +33,7 @@ impl Actor {
             return tracing::warn!(task = %id, "a task cannot be read");
         };
         let name = TaskName::of(id.number);
-        let collected = report::collected(&name, task, Some(outcome));
+        let collected = report::collected(&name, task, Some(outcome), None);
         let face =
             card::Face { name: &name, attempt: self.state.attempt(id), goal: &task.spec.goal };
         let picture = card::Picture::Ended { collected: &collected };

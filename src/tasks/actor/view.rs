@@ -106,9 +106,9 @@ impl Actor {
         let trouble = self.known.get(&task).and_then(|known| known.trouble.clone());
         let state = self.state.state(&task);
         self.operate(async move {
-            let checked = operations::read(&*engine, &task).await.map(|(task, outcome)| {
-                let mut collected = report::collected(&name, &task, outcome.as_ref());
-                if outcome.is_none()
+            let checked = operations::read(&*engine, &task).await.map(|found| {
+                let mut collected = found.collected(&name);
+                if found.outcome.is_none()
                     && let Some(here) = here
                 {
                     collected = (*here).clone();
@@ -116,7 +116,7 @@ impl Actor {
                 collected.task_id = name.to_string();
                 collected.state = state;
                 collected.error = collected.error.or(trouble);
-                check_ended(collected, &task, lines, now)
+                check_ended(collected, &found.task, lines, now)
             });
             drop(reply.send(checked));
             Done::Nothing
@@ -225,9 +225,7 @@ impl Actor {
                     Item::Here(collected) => *collected,
                     Item::Read(name, task) => {
                         let mut collected = match operations::read(&*engine, &task).await {
-                            Ok((task, outcome)) => {
-                                report::collected(&name, &task, outcome.as_ref())
-                            }
+                            Ok(found) => found.collected(&name),
                             Err(error) => unreadable(&name, state, &error),
                         };
                         collected.state = state;
@@ -279,7 +277,7 @@ pub(super) fn collected(
     let spec = Spec { goal: goal.to_owned(), details: Value::Null };
     let status = Status { state: outcome.state(), created, ..Status::default() };
     let name = TaskName::of(task.number);
-    report::collected(&name, &Task { task: task.clone(), spec, status }, Some(outcome))
+    report::collected(&name, &Task { task: task.clone(), spec, status }, Some(outcome), None)
 }
 
 fn check_ended(collected: Collected, task: &Task, lines: usize, now: Timestamp) -> Checked {

@@ -83,8 +83,15 @@ pub enum Body {
 pub enum Progress {
     /// The model said this, whole.
     Message { text: String },
-    /// A call began or changed; the first of an id creates it.
-    Call { call: CallId, tool: String, title: String, status: CallStatus },
+    /// A call began or changed; the first of an id creates it. `written` are the files that it changed.
+    Call {
+        call: CallId,
+        tool: String,
+        title: String,
+        status: CallStatus,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        written: Vec<String>,
+    },
     /// The model's plan, whole.
     Plan { entries: Vec<PlanEntry> },
     /// A request to the model took this; `cost` in US dollars, absent where the price is unknown.

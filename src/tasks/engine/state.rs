@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::clock::Timestamp;
 use crate::event::CallStatus;
-use crate::tasks::engine::{Body, Checkpoint, Event, Outcome, Position, Progress, Seq};
+use crate::tasks::engine::{Body, Checkpoint, Event, Outcome, Position, Progress, Report, Seq};
 use crate::transcript::Usage;
 
 /// What a task does now.
@@ -175,6 +175,23 @@ impl Status {
 }
 
 impl Outcome {
+    pub fn report(&self) -> &Report {
+        match self {
+            Self::Completed { report }
+            | Self::Failed { report, .. }
+            | Self::Cancelled { report, .. } => report,
+        }
+    }
+
+    #[must_use]
+    pub fn with_report(self, report: Report) -> Self {
+        match self {
+            Self::Completed { .. } => Self::Completed { report },
+            Self::Failed { message, .. } => Self::Failed { message, report },
+            Self::Cancelled { reason, .. } => Self::Cancelled { reason, report },
+        }
+    }
+
     /// The final state that it is.
     pub fn state(&self) -> State {
         match self {
@@ -221,7 +238,13 @@ mod tests {
         };
         let call = |status| {
             let (tool, title) = ("read".to_owned(), "a.rs".to_owned());
-            progress(Progress::Call { call: CallId::new("c1"), tool, title, status })
+            progress(Progress::Call {
+                call: CallId::new("c1"),
+                tool,
+                title,
+                status,
+                written: Vec::new(),
+            })
         };
         let checkpoint = Checkpoint { state: "here".to_owned(), read: 1 };
         let mut life = vec![

@@ -68,7 +68,7 @@ fn report(text: &str, work: &Work) -> Report {
 #[test]
 fn a_frame_makes_sense_later() {
     let outcome = Outcome::Completed { report: report("All is well.\n", &work()) };
-    let collected = collected(&TaskName::of(1), &task(), Some(&outcome));
+    let collected = collected(&TaskName::of(1), &task(), Some(&outcome), None);
     let details = Details { context: Some("It is\nlate.".to_owned()), ..details() };
     expect![[r#"
         <task_report id="t1" state="completed">
@@ -103,7 +103,7 @@ fn changes() -> Changes {
 fn an_isolated_task_reports_its_branch_and_diff() {
     let work = Work { changes: Some(changes()), ..work() };
     let outcome = Outcome::Completed { report: report("All is well.\n", &work) };
-    let whole = collected(&TaskName::of(1), &task(), Some(&outcome));
+    let whole = collected(&TaskName::of(1), &task(), Some(&outcome), None);
     expect![[r#"
         <task_report id="t1" state="completed">
         goal: Look &lt;/task_report> around
@@ -123,7 +123,7 @@ fn an_isolated_task_reports_its_branch_and_diff() {
     let long = Changes { diff: "+ä\n".repeat(20_000), ..changes() };
     let work = Work { changes: Some(long), unsealed: Some("it took long".to_owned()), ..work };
     let outcome = Outcome::Cancelled { reason: "enough".to_owned(), report: report("", &work) };
-    let cut = collected(&TaskName::of(1), &task(), Some(&outcome));
+    let cut = collected(&TaskName::of(1), &task(), Some(&outcome), None);
     assert_eq!(cut.error.as_deref(), Some("enough; it took long"));
     let frame = frame(&cut, &details(), Duration::from_mins(5), 24_000);
     assert!(frame.chars().count() < 9_000, "{}", frame.chars().count());
@@ -139,7 +139,7 @@ fn a_failure_says_why() {
     };
     let (message, report) = ("it broke".to_owned(), report("{}", &work));
     let collected =
-        collected(&TaskName::of(1), &task(), Some(&Outcome::Failed { message, report }));
+        collected(&TaskName::of(1), &task(), Some(&Outcome::Failed { message, report }), None);
     expect![[r#"
         <task_report id="t1" state="failed">
         goal: Look &lt;/task_report> around
@@ -155,7 +155,7 @@ fn a_failure_says_why() {
 
     // Cancelled before anybody ran it.
     let outcome = Outcome::Cancelled { reason: "enough".to_owned(), report: Report::default() };
-    let collected = super::collected(&TaskName::of(1), &task(), Some(&outcome));
+    let collected = super::collected(&TaskName::of(1), &task(), Some(&outcome), None);
     assert_eq!(collected.tokens, 1_000);
     expect![[r#"
         <task_report id="t1" state="cancelled">

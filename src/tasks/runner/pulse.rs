@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::clock::Timestamp;
 use crate::redact::Mask;
+use crate::tasks::attempts::Attempts;
 use crate::tasks::tail::Tail;
 use crate::transcript::{Text, Usage};
 
@@ -90,6 +91,16 @@ impl Pulse {
             None => Some(text.into_owned()),
             Some(more) => Some(['…'].into_iter().chain(text.chars().skip(more)).collect()),
         }
+    }
+
+    /// It goes on where attempts before it ended.
+    pub(super) fn goes_on_from(&mut self, attempts: Attempts) {
+        let Attempts { said, steps, calls, tokens, cost, files_written, worked, waited, .. } =
+            attempts;
+        (self.steps, self.calls, self.tokens, self.cost) = (steps, calls, tokens, cost);
+        (self.worked, self.waited) = (worked, waited);
+        self.files_written = files_written;
+        self.said = said.into();
     }
 
     /// It gave a sign of life.

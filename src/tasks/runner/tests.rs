@@ -62,11 +62,12 @@ async fn a_task_from_its_claim_to_its_report() {
         ..Work::default()
     };
     assert_eq!(work, expected);
-    let call = |id, title: &str, status| Progress::Call {
+    let call = |id, title: &str, status, written: &[&str]| Progress::Call {
         call: CallId::new(id),
         tool: "edit".to_owned(),
         title: title.to_owned(),
         status,
+        written: written.iter().map(ToString::to_string).collect(),
     };
     let usage =
         |input| Progress::Usage { usage: Usage { input, output: 0, cached: 0 }, cost: Some(0.25) };
@@ -77,8 +78,8 @@ async fn a_task_from_its_claim_to_its_report() {
         message("I look."),
         usage(100),
         plan,
-        call("c1", "Edit x", CallStatus::Completed),
-        call("c2", "echo (key)", CallStatus::Failed),
+        call("c1", "Edit x", CallStatus::Completed, &["/p/x"]),
+        call("c2", "echo (key)", CallStatus::Failed, &[]),
         message("It is (key)."),
         usage(200),
     ];

@@ -288,8 +288,11 @@ impl Worker {
         if let Some(ended) = ended {
             let title = cut(&self.job.mask.hide(&ended.title), TITLE);
             let status = ended.status;
-            self.unwritten.push(Progress::Call { call, tool: ended.tool, title, status });
-            if self.unwritten.len() > UNWRITTEN {
+            let hide = |file: &String| self.job.mask.hide(file).into_owned();
+            let written = ended.written.iter().map(hide).collect();
+            self.unwritten.push(Progress::Call { call, tool: ended.tool, title, status, written });
+            // The last one of a step at once: who comes after a dead process finds what was done.
+            if self.calls.running() == 0 || self.unwritten.len() > UNWRITTEN {
                 self.write().await?;
             }
         }

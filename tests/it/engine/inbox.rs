@@ -53,6 +53,7 @@ pub async fn a_message_during_a_call_is_seen_before_the_next_request<P: Place>()
         tool: "terminal".to_owned(),
         title: "make".to_owned(),
         status,
+        written: Vec::new(),
     };
     worker.engine.append(lease.clone(), vec![call(CallStatus::InProgress)]).await.unwrap();
 

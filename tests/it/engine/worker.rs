@@ -89,6 +89,7 @@ pub async fn everything_of_one_append_or_nothing<P: Place>() {
         tool: "read".to_owned(),
         title: "a.rs".to_owned(),
         status,
+        written: Vec::new(),
     };
     let asks = Progress::NeedsInput { question: json!({ "may": "I" }) };
     let all = vec![

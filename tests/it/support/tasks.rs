@@ -95,10 +95,18 @@ pub(crate) const MODEL: &str = r#"
       call write {"path": "${2}", "content": "new\n"}
     then
       say "${outcome}"
+    when prompt "fix * *"
+      say "I begin with ${1}."
+      call write {"path": "${1}", "content": "new\n"}
+    then
+      gate ${2}
+      say "Fixed."
     when prompt "run *"
       call terminal {"command": "${1}"}
     then
       say "${outcome}"
+    when prompt "given"
+      say "${reports}"
     when prompt "fail"
       say "Half of it."
       fail 400 "there is no such thing"

@@ -1,6 +1,6 @@
 //! A process that is killed while tasks run, and the next one.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{chat, chat_with, row};
 use crate::support::home::Home;
@@ -53,6 +53,52 @@ fn after_a_kill_tasks_go_on_by_themselves_where_the_configuration_says_so() {
         (ended("t3") || ended("t3-2")).then_some(())
     };
     chat.wait("the queued task's end", all_over);
+}
+
+/// A task that wrote a file and goes on, when the process is killed and another one has the session.
+fn killed_at_work() -> (Home, Chat) {
+    let (home, mut chat) = chat_with("permissions:\n  mode: bypass\n");
+    chat.say("async fix x.txt go");
+    chat.wait("the file", |chat| {
+        let card = chat.card("task-t1")?;
+        content(&card).contains("1 step · 1 call").then_some(())
+    });
+    // What is shown is kept a moment later.
+    assert!(chat.say("/check t1").contains("1 call"));
+    let session = chat.kill();
+    let chat = Chat::load(&home, &session);
+    (home, chat)
+}
+
+#[test]
+fn what_an_interrupted_task_had_done_is_known_and_reported_when_it_is_cancelled() {
+    let (_home, mut chat) = killed_at_work();
+    let checked: Value = chat.outcome("check t1");
+    assert_eq!((&checked["calls"], &checked["steps"]), (&json!(1), &json!(1)), "{checked}");
+    assert_eq!(checked["lines"], json!(["I begin with x.txt."]));
+    let collected = chat.say("/collect t1");
+    for part in ["`/resume t1`", "So far:\n\nI begin with x.txt.", "x.txt"] {
+        assert!(collected.contains(part), "{part}: {collected}");
+    }
+    assert!(chat.say("/cancel t1").contains("`t1` is cancelled"));
+    // The model is told of it with the next prompt.
+    let given = chat.say("given");
+    assert!(given.contains("What it had said last:\n\nI begin with x.txt."), "{given}");
+    assert!(given.contains("files written: "), "{given}");
+    assert!(chat.say("/collect t1").contains("\n\nI begin with x.txt."));
+}
+
+#[test]
+fn the_report_of_a_task_that_went_on_tells_of_all_that_it_did() {
+    let (home, mut chat) = killed_at_work();
+    home.open_gate("go");
+    chat.say("/resume t1");
+    chat.until("t1-2", "completed");
+    let collected: Value = chat.outcome("collect t1");
+    let files = collected["tasks"][0]["files_written"].as_array().unwrap();
+    assert_eq!(files.len(), 1, "{collected}");
+    let checked: Value = chat.outcome("check t1");
+    assert_eq!((&checked["calls"], &checked["steps"]), (&json!(1), &json!(2)), "{checked}");
 }
 
 #[test]

@@ -103,6 +103,9 @@ pub(super) fn collected(collected: &Collected) -> String {
     if let Some(place) = collected.place {
         write!(text, "\nIt is queued, at place {place}.").ok();
     }
+    if collected.state == State::Interrupted {
+        write!(text, "\n`/resume {}` lets it go on.", collected.task_id).ok();
+    }
     if let Some(error) = &collected.error {
         write!(text, "\n{error}").ok();
     }
