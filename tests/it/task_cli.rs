@@ -170,6 +170,33 @@ fn exit_codes_say_what_became_of_it() {
 }
 
 #[test]
+fn a_task_of_a_task_is_checked_and_not_watched() {
+    let home = Home::scripted(MODEL);
+    home.write_config("delegation:\n  max_spawn_depth: 2\n");
+    let _chat = Chat::new(&home);
+    assert_eq!(task(&home, &["spawn", "nest work go"], 0), "t1 running\n");
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let checked = said(command(&home, &home.work(), &["check", "t1.1"]));
+        if checked.code == Some(0) {
+            assert!(checked.out.starts_with("t1.1 "), "{checked:?}");
+            break;
+        }
+        assert!(Instant::now() < end, "waited for t1.1: {checked:?}");
+    }
+    for named in [&["watch", "t1.1"][..], &["watch", "t1", "1.1", "--follow", "--json"]] {
+        let refused = task(&home, named, 2);
+        assert!(refused.contains("`talaria task watch t1`"), "{refused}");
+        assert!(refused.contains("`talaria task check t1.1`"), "{refused}");
+    }
+    let mut watching = Watching::start(command(&home, &home.work(), &["watch", "t1"]));
+    watching.line();
+    home.open_gate("go");
+    let (rest, code, complaint) = watching.end();
+    assert_eq!((code, complaint.as_str()), (Some(0), ""), "{rest:?}");
+}
+
+#[test]
 fn what_a_tool_of_ours_runs_may_not() {
     let (home, _chat) = chat();
     let mut command = command(&home, &home.work(), &["list"]);

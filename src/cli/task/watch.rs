@@ -29,7 +29,7 @@ const DRAW: Duration = Duration::from_millis(125);
 #[derive(Debug, clap::Args)]
 pub(super) struct WatchArgs {
     /// By default all that have not ended, and those that are started meanwhile
-    #[arg(value_name = "TASK", value_parser = task_name)]
+    #[arg(value_name = "TASK", value_parser = watched_name)]
     tasks: Vec<String>,
     /// Goes on when they have ended, until Ctrl-C
     #[arg(long)]
@@ -55,6 +55,18 @@ struct Watch {
     open: BTreeSet<String>,
     standings: BTreeMap<String, Standing>,
     code: u8,
+}
+
+/// A task of the session itself: of those below it there are no events, so that nothing would ever be shown of one.
+fn watched_name(text: &str) -> Result<String, String> {
+    let name = task_name(text)?;
+    match name.split_once('.') {
+        None => Ok(name),
+        Some((top, _)) => Err(format!(
+            "it belongs to another task, and changes with that one: `talaria task watch {top}`; \
+             `talaria task check {name}` shows how it stands"
+        )),
+    }
 }
 
 pub(super) async fn watch(
