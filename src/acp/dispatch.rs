@@ -191,11 +191,15 @@ impl Server {
     }
 
     pub(super) fn unknown(&self, id: &acp::SessionId) -> Error {
-        let child = SessionId::new(id.0.clone());
-        if self.sessions.has_child(&child) {
-            return error_of_child(&child);
-        }
-        unknown_session(id, self.services.store.is_on())
+        let is_stored = self.services.store.is_on();
+        let known = self.is_no_child(&SessionId::new(id.0.clone()));
+        known.err().unwrap_or_else(|| unknown_session(id, is_stored))
+    }
+
+    /// A session that does a task is its parent's alone. The client may know of one before the store does; the store
+    /// knows those of other connections, too, and is asked later.
+    pub(super) fn is_no_child(&self, id: &SessionId) -> Result<(), Error> {
+        if self.sessions.has_child(id) { Err(error_of_child(id)) } else { Ok(()) }
     }
 
     fn prompt(&mut self, params: Value, answering: Answering) {

@@ -36,6 +36,11 @@ impl Server {
         let checked = asked(method, params).and_then(|asked| {
             self.signed_in()?;
             open::check_folders(&asked.cwd, &asked.additional)?;
+            match &asked.from {
+                From::Load | From::Resume => self.is_no_child(&asked.id)?,
+                From::Fork(from) => self.is_no_child(from)?,
+                From::Nothing => {}
+            }
             if self.sessions.is_crowded(asked.id.as_str()) {
                 return Err(invalid("too many requests wait for this session already"));
             }

@@ -45,8 +45,14 @@ impl Server {
 
     /// `session/delete`. One that is open here is closed first.
     pub(super) fn delete(&mut self, params: Value, answering: Answering) {
-        let id = match parse::<acp::DeleteSessionRequest>("session/delete", params) {
-            Ok(request) => SessionId::new(request.session_id.0),
+        let checked =
+            parse::<acp::DeleteSessionRequest>("session/delete", params).and_then(|request| {
+                let id = SessionId::new(request.session_id.0);
+                self.is_no_child(&id)?;
+                Ok(id)
+            });
+        let id = match checked {
+            Ok(checked) => checked,
             Err(error) => return answering.error(error),
         };
         let (before, closed, deleted) = self.sessions.delete(id.as_str());
@@ -71,8 +77,12 @@ impl Server {
 
     /// `session/set_title`, of an open session or of a stored one.
     pub(super) fn set_title(&mut self, params: Value, answering: Answering) {
-        let checked = parse::<acp::SetSessionTitleRequest>("session/set_title", params)
-            .and_then(|request| Ok((SessionId::new(request.session_id.0), title(&request.title)?)));
+        let checked =
+            parse::<acp::SetSessionTitleRequest>("session/set_title", params).and_then(|request| {
+                let id = SessionId::new(request.session_id.0);
+                self.is_no_child(&id)?;
+                Ok((id, title(&request.title)?))
+            });
         let (id, title) = match checked {
             Ok(checked) => checked,
             Err(error) => return answering.error(error),

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::native::{capabilities, chat, children, children_anew, home, only, until};
 use crate::support::agent::Agent;
+use crate::support::fault::database;
 use crate::support::stored;
 use crate::support::tasks::Chat;
 
@@ -59,6 +60,39 @@ fn c81_children_are_in_no_list_and_only_their_parent_changes_them() {
     assert_eq!(only(&chat).1.text, "Begun a. Ended a.");
     let response = chat.call("session/load", &stored::params(&home, &id));
     assert_eq!(response["error"]["code"], -32002, "{response}");
+}
+
+#[test]
+fn c81_a_child_is_its_parents_alone_also_where_the_store_does_not_know_it_yet() {
+    let (home, mut chat) = chat("");
+    chat.say("/task work a");
+    let id = until(&mut chat, "t1", "running");
+    // As it is before it was written whose it is. Nothing of it is written while it waits.
+    chat.wait("its first words", |chat| (only(chat).1.text == "Begun a.").then_some(()));
+    let database = rusqlite::Connection::open(database(&home)).unwrap();
+    while database.execute("UPDATE sessions SET parent = NULL WHERE id = ?1", [&id]).unwrap() == 0 {
+        chat.settle();
+    }
+    let open = stored::params(&home, &id);
+    let requests = [
+        ("session/load", open.clone()),
+        ("session/resume", open.clone()),
+        ("session/fork", open),
+        ("session/delete", json!({ "sessionId": id })),
+        ("session/set_title", json!({ "sessionId": id, "title": "mine" })),
+    ];
+    for (method, params) in requests {
+        let response = chat.call(method, &params);
+        let error = &response["error"];
+        assert_eq!(
+            (&error["code"], &error["data"]["sessionId"]),
+            (&json!(-32002), &json!(id)),
+            "{method}: {response}"
+        );
+    }
+    home.open_gate("a");
+    until(&mut chat, "t1", "idle end_turn");
+    assert_eq!(only(&chat).1.text, "Begun a. Ended a.");
 }
 
 #[test]
