@@ -41,7 +41,8 @@ use crate::store::{Record, TitleBy};
 use crate::transcript::{Author, Content, End, Entry, Prompt, Transcript};
 use crate::viewer::{Late, Viewer};
 
-/// Prompts that may wait at once.
+/// Prompts that may wait at once, but in a session that does a task: all that is for it lies in the task's inbox, and
+/// who sent it was told that the task will see it.
 const MAX_WAITING: usize = 32;
 
 /// Who hears what a session says.
@@ -308,7 +309,8 @@ impl SessionState {
         }
         let waiting =
             self.queue.len() + self.running.as_ref().map_or(0, |running| running.steering.len());
-        if (self.running.is_some() || self.held.is_some()) && waiting >= MAX_WAITING {
+        let is_busy = self.running.is_some() || self.held.is_some();
+        if is_busy && waiting >= MAX_WAITING && !self.is_child() {
             let fault = Fault::new(Kind::User, format!("{MAX_WAITING} prompts wait already"))
                 .with_hint("Wait for the running turn, or cancel it.");
             effects.push(Effect::Reply { prompt: id, answer: Err(fault) });

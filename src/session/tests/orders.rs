@@ -281,8 +281,8 @@ fn what_goes_on_is_told_once_to_who_waits() {
     );
 }
 
-#[test]
-fn a_task_holds_nothing_and_says_nothing_of_its_own_tasks() {
+/// A session that does a task.
+fn child() -> SessionState {
     let initial = Initial {
         settings: state(Busy::Steer).settings().clone(),
         busy: Busy::Steer,
@@ -294,7 +294,18 @@ fn a_task_holds_nothing_and_says_nothing_of_its_own_tasks() {
         viewer: Viewer::default(),
         tasks: always(),
     };
-    let state = SessionState::new(initial, Restored::default(), IdSource::default());
+    SessionState::new(initial, Restored::default(), IdSource::default())
+}
+
+#[test]
+fn a_task_takes_all_that_is_said_to_it() {
+    let inputs = (1..=100).map(|id| prompt(id, "go on")).collect();
+    let told = story(child(), inputs, line);
+    assert_eq!((told.matches("steer ").count(), told.matches("error").count()), (99, 0), "{told}");
+}
+
+#[test]
+fn a_task_holds_nothing_and_says_nothing_of_its_own_tasks() {
     let inputs = vec![
         prompt(1, "go"),
         card(1, State::Running),
@@ -317,7 +328,7 @@ fn a_task_holds_nothing_and_says_nothing_of_its_own_tasks() {
         cancel turn
         reply 2 Cancelled
     "#]]
-    .assert_eq(&story(state, inputs, line));
+    .assert_eq(&story(child(), inputs, line));
 }
 
 /// Thousands of tasks cost each card no more than the last ones do.

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use super::native::{capabilities, chat, children, children_anew, home, only, until};
 use crate::support::agent::Agent;
 use crate::support::fault::database;
+use crate::support::home::Home;
 use crate::support::stored;
-use crate::support::tasks::Chat;
+use crate::support::tasks::{Chat, MODEL};
 
 #[test]
 fn c81_children_are_in_no_list_and_only_their_parent_changes_them() {
@@ -93,6 +94,27 @@ fn c81_a_child_is_its_parents_alone_also_where_the_store_does_not_know_it_yet() 
     home.open_gate("a");
     until(&mut chat, "t1", "idle end_turn");
     assert_eq!(only(&chat).1.text, "Begun a. Ended a.");
+}
+
+#[test]
+fn however_much_is_said_to_a_task_during_one_call_is_in_its_next_request_in_order() {
+    let script = format!("when steer \"say 1.*\"\n  say \"Heard${{1}}\"\n{MODEL}");
+    let home = Home::scripted(&script);
+    let mut chat = Chat::of(Agent::ready_with(&home, &capabilities()), &home);
+    chat.say("/task step a");
+    chat.wait("its first words", |chat| {
+        let all = children(chat.came(), &chat.session);
+        all.values().any(|child| child.text == "Begun a.").then_some(())
+    });
+    // Who is answered for the last one knows that the task has those before it.
+    for number in 1..=41 {
+        chat.say(&format!("/steer t1 say {number}."));
+    }
+    home.open_gate("a");
+    until(&mut chat, "t1", "idle end_turn");
+    let all: Vec<String> = (2..=40).map(|number| format!("say {number}.")).collect();
+    let said = only(&chat).1.text;
+    assert!(said.contains(&format!("Heard\n{}", all.join("\n"))), "{said}");
 }
 
 #[test]
