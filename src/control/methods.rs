@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use futures::future::{BoxFuture, try_join_all};
+use futures::future::BoxFuture;
 use serde::Serialize;
 use serde_json::Value;
 use talaria_protocol as protocol;
@@ -17,7 +17,6 @@ use super::table::About;
 use super::{CallError, convert, params};
 use crate::ids::{CallId, MessageId, SessionId};
 use crate::session::directory::{Directory, OpenSession};
-use crate::tasks::engine::State;
 use crate::tasks::{By, Caller, NewTask, Origin, TaskError, TaskName, TasksHandle, Which};
 use crate::tools::pictures;
 use crate::tools::roots::{Roots, resolve};
@@ -186,11 +185,8 @@ fn cancel(doors: Arc<Doors>, params: Value) -> Served {
     async move {
         let wire::CancelTaskRequest { session_id, which, reason } = params::read(params)?;
         let tasks = doors.tasks(&session_id)?;
-        // Side by side: each may take its two seconds.
-        let cancels = targets(which, &tasks, |_, _| Ok(())).await?;
-        let cancels = cancels.into_iter().map(|which| tasks.cancel(which, reason.clone()));
-        let cancelled = try_join_all(cancels).await?;
-        let tasks = cancelled.into_iter().flatten().map(convert::cancelled).collect();
+        let cancelled = tasks.cancel(targets(which)?, reason).await?;
+        let tasks = cancelled.into_iter().map(convert::cancelled).collect();
         said(&wire::CancelTaskResponse { tasks })
     }
     .boxed()
@@ -200,42 +196,23 @@ fn resume(doors: Arc<Doors>, params: Value) -> Served {
     async move {
         let wire::ResumeTaskRequest { session_id, which } = params::read(params)?;
         let tasks = doors.tasks(&session_id)?;
-        let is_interrupted = |name: &TaskName, state: State| {
-            if state == State::Interrupted {
-                return Ok(());
-            }
-            Err(TaskError::NotInterrupted { name: name.to_string(), state })
-        };
-        let mut resumed = Vec::new();
-        for which in targets(which, &tasks, is_interrupted).await? {
-            resumed.extend(tasks.resume(which).await?);
-        }
+        let resumed = tasks.resume(targets(which)?).await?;
         let tasks = resumed.into_iter().map(convert::started).collect();
         said(&wire::ResumeTaskResponse { tasks })
     }
     .boxed()
 }
 
-/// The tasks that a request is for. Where it names several, all are looked at before anything is done to one.
-async fn targets(
-    targets: wire::Targets,
-    tasks: &TasksHandle,
-    fits: impl Fn(&TaskName, State) -> Result<(), TaskError>,
-) -> Result<Vec<Which>, CallError> {
-    let names = match (targets.task_ids, targets.all) {
-        (None, Some(true)) => return Ok(vec![Which::All]),
-        (Some(names), None) => params::tasks(&names)?,
+/// The tasks that a request is for.
+fn targets(targets: wire::Targets) -> Result<Which, CallError> {
+    match (targets.task_ids, targets.all) {
+        (None, Some(true)) => Ok(Which::All),
+        (Some(names), None) => Ok(Which::Several(params::tasks(&names)?)),
         _ => {
             let message = "Exactly one of the fields `taskIds` and `all: true` is expected.";
-            return Err(CallError::invalid(message));
-        }
-    };
-    if names.len() > 1 {
-        for name in &names {
-            fits(name, tasks.check(name, 0).await?.state)?;
+            Err(CallError::invalid(message))
         }
     }
-    Ok(names.into_iter().map(Which::One).collect())
 }
 
 fn list(doors: Arc<Doors>, params: Value) -> Served {

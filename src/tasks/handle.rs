@@ -66,6 +66,8 @@ pub struct Past {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Which {
     One(TaskName),
+    /// Each once. One that cannot be meant refuses all, before anything is done to any.
+    Several(Vec<TaskName>),
     /// All of the session for which the operation makes sense.
     All,
 }

@@ -7,8 +7,6 @@ mod words;
 
 use std::str::FromStr;
 
-use futures::future::try_join_all;
-
 use crate::event::CommandSpec;
 use crate::permission::Answer;
 use crate::tasks::engine::State;
@@ -255,9 +253,7 @@ async fn answer(
             collected.iter().map(words::collected).collect::<Vec<_>>().join("\n\n")
         }
         TaskCommand::Cancel(names, why) => {
-            // Side by side: each may take its two seconds.
-            let cancels = names.into_iter().map(|name| tasks.cancel(Which::One(name), why.clone()));
-            cancelled(&try_join_all(cancels).await?.concat())
+            cancelled(&tasks.cancel(Which::Several(names), why).await?)
         }
         TaskCommand::Stop => {
             let reason = Some("the user stopped all tasks".to_owned());

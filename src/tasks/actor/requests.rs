@@ -273,18 +273,18 @@ impl Actor {
     }
 
     fn resume(&mut self, session: &SessionId, which: Which, reply: Reply<Vec<Started>>) {
-        let is_one = matches!(which, Which::One(_));
         let targets = self.targets(session, which, |state| state == State::Interrupted);
         let targets = match targets {
             Ok(targets) => targets,
             Err(why) => return drop(reply.send(Err(why))),
         };
-        if is_one
-            && let Some((name, task)) = targets.first()
-            && self.state.state(task) != State::Interrupted
-        {
-            let (name, state) = (name.to_string(), self.state.state(task));
-            return drop(reply.send(Err(TaskError::NotInterrupted { name, state })));
+        // All are looked at before one goes on: that may let others go on, too.
+        let states = targets.iter().map(|(name, task)| (name, self.state.state(task)));
+        for (name, state) in states {
+            if state != State::Interrupted {
+                let name = name.to_string();
+                return drop(reply.send(Err(TaskError::NotInterrupted { name, state })));
+            }
         }
         if self.discarding > 0 && !targets.is_empty() {
             return drop(reply.send(Err(TaskError::Git(
@@ -438,6 +438,16 @@ impl Actor {
     ) -> Result<Vec<(TaskName, TaskId)>, TaskError> {
         match which {
             Which::One(name) => self.state.find(session, &name).map(|task| vec![(name, task)]),
+            Which::Several(names) => {
+                let mut targets: Vec<(TaskName, TaskId)> = Vec::with_capacity(names.len());
+                for name in names {
+                    let task = self.state.find(session, &name)?;
+                    if targets.iter().all(|(_, known)| *known != task) {
+                        targets.push((name, task));
+                    }
+                }
+                Ok(targets)
+            }
             Which::All => {
                 let tasks = self.state.tasks_of(session);
                 let tasks = tasks.filter(|task| makes_sense(self.state.state(task)));

@@ -45,6 +45,18 @@ fn a_cancelled_task_is_over_at_once_and_says_what_it_had() {
 }
 
 #[test]
+fn a_cancel_that_names_no_task_beside_one_cancels_none() {
+    let (_home, mut chat) = chat();
+    chat.say("async work a");
+    chat.until("t1", "running");
+    assert!(chat.say("/cancel t1 t9").contains("no task `t9`"));
+    assert_eq!(chat.list(), [row("t1", "running", None)]);
+    let cancelled = chat.say("/cancel t1 t1 not needed");
+    assert_eq!(cancelled.matches("`t1`").count(), 1, "{cancelled}");
+    chat.until("t1", "cancelled");
+}
+
+#[test]
 fn stop_cancels_every_task() {
     let (_home, mut chat) = chat_with("delegation:\n  max_concurrent_children: 2\n");
     chat.say("all work a; work b; work c");

@@ -85,6 +85,34 @@ fn the_first_words_are_how_each_task_stands_and_come_behind_the_opening() {
 }
 
 #[test]
+fn one_that_goes_on_with_another_that_is_named_is_resumed_with_it() {
+    let (home, mut chat) = listening("delegation:\n  max_spawn_depth: 2\n");
+    spawn(&mut chat, &["nest work a", "work b"]);
+    home.open_gate("b");
+    until(&mut chat, "t2", "completed");
+    let below = json!({ "sessionId": chat.session, "taskId": "t1.1" });
+    while chat.call("_talaria/task/check", &below)["result"]["state"] != "running" {}
+    let session = chat.kill();
+    let mut agent = Agent::start(&home);
+    agent.initialize_as(Client::GOOD, &capabilities());
+    let mut chat = Chat::load_in(agent, &home, &session);
+    until(&mut chat, "t1", "interrupted");
+    let mut resume = |names: &[&str]| {
+        let which = json!({ "sessionId": session, "taskIds": names });
+        chat.call("_talaria/task/resume", &which)
+    };
+    // One that cannot go on refuses all.
+    let refused = resume(&["t1", "t2"]);
+    assert!(refused["error"]["message"].as_str().unwrap().contains("`t2` is completed"));
+    let resumed = resume(&["t1", "t1.1", "t1"]);
+    let tasks = resumed["result"]["tasks"].as_array().unwrap_or_else(|| panic!("{resumed}"));
+    let names: Vec<_> = tasks.iter().map(|task| task["taskId"].as_str().unwrap()).collect();
+    assert_eq!(names, ["t1", "t1.1"]);
+    home.open_gate("a");
+    until(&mut chat, "t1", "completed");
+}
+
+#[test]
 fn who_did_not_ask_for_them_gets_none() {
     let (home, mut chat) = chat();
     spawn(&mut chat, &["work a"]);
