@@ -90,7 +90,9 @@ impl From<TaskError> for CallError {
             | TaskError::StillRuns { .. } => (error_codes::REFUSED, ErrorKind::State),
             TaskError::Conflict { .. } => (error_codes::REFUSED, ErrorKind::Conflict),
             TaskError::Git(_) => (error_codes::REFUSED, ErrorKind::Git),
-            TaskError::Unavailable(_) => (error_codes::INTERNAL, ErrorKind::Unavailable),
+            TaskError::Unavailable(_) | TaskError::NotTold { .. } => {
+                (error_codes::INTERNAL, ErrorKind::Unavailable)
+            }
         };
         let message = error.fault().sentence();
         let (task_id, files) = if let TaskError::Conflict { name, files, .. } = error {

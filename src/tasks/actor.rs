@@ -18,6 +18,7 @@ mod effects;
 mod listeners;
 mod observed;
 mod operations;
+mod questions;
 mod reports;
 mod requests;
 mod trees;
@@ -40,8 +41,8 @@ use super::handle::{Ask, Reply, Request};
 use super::runner::{Pulse, RunnerOrder, RunnerSaid};
 use super::state::{AskId, Limits, TasksState, WaitId};
 use super::{
-    About, Attachment, Cancelled, Collected, Details, Isolation, Started, TaskError, TaskName,
-    TasksHandle, TasksInbox,
+    About, Attachment, Cancelled, Collected, Details, Isolation, Started, Steered, TaskError,
+    TaskName, TasksHandle, TasksInbox,
 };
 use crate::clock::{self, Clock, Timestamp};
 use crate::config::{DelegationSection, TasksSection};
@@ -88,6 +89,7 @@ pub fn start(inbox: TasksInbox, setup: Setup, tasks: &TaskTracker, stop: Cancell
         permits: HashMap::new(),
         listeners: HashMap::new(),
         asked: HashMap::new(),
+        reasons: HashMap::new(),
         waits: HashMap::new(),
         asks: HashMap::new(),
         loading: Loading::Early(Vec::new()),
@@ -120,6 +122,8 @@ struct Actor {
     listeners: HashMap<SessionId, Listener>,
     /// Questions by the ids under which the root session shows them.
     asked: HashMap<CallId, (TaskId, CallId)>,
+    /// Why questions are refused, until the session says that they were.
+    reasons: HashMap<CallId, Vec<Reason>>,
     waits: HashMap<WaitId, OpenWait>,
     asks: HashMap<AskId, Answerer>,
     loading: Loading,
@@ -176,6 +180,14 @@ struct Working {
     questions: BTreeMap<CallId, (Question, Timestamp)>,
     /// Whether its next sign of life is waited for.
     is_watched: bool,
+}
+
+/// What the user says to a refusal, and who waits until the task's inbox has it.
+struct Reason {
+    session: SessionId,
+    name: TaskName,
+    text: String,
+    kept: Reply<Steered>,
 }
 
 /// A wait, as its reply needs it.

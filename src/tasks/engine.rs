@@ -148,6 +148,17 @@ pub struct Message {
     pub content: Content,
 }
 
+impl Message {
+    pub(super) fn new(content: Content) -> Self {
+        Self { id: uuid::Uuid::now_v7().simple().to_string(), content }
+    }
+
+    /// Refuses one that is larger than an engine takes.
+    pub(super) fn check(&self) -> Result<(), EngineError> {
+        check_size("a message", self)
+    }
+}
+
 /// What a message is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]

@@ -62,6 +62,8 @@ pub enum TaskError {
         "`{name}` asks something else by now, and nothing was answered: look at what it asks, and answer that"
     )]
     OtherQuestion { name: String },
+    #[error("what `{name}` asked for was refused, but the task could not be told why: {}", .why.message)]
+    NotTold { name: String, why: Fault },
     #[error("`{name}` is {state}; only an interrupted task can be resumed")]
     NotInterrupted { name: String, state: State },
     #[error(

@@ -300,7 +300,7 @@ impl TasksHandle {
 
     /// Answers what a task asks, as the user's dialog would; the state that follows. With a question, nothing else
     /// that the task may ask by now. Why something is refused is kept in the task's inbox before the task goes on,
-    /// so that its next request has both.
+    /// so that its next request has both; where somebody else was faster and permitted it, it is no reason any more.
     pub async fn answer(
         &self,
         task: &TaskName,
@@ -308,14 +308,18 @@ impl TasksHandle {
         answer: Answer,
         why: Option<String>,
     ) -> Result<State, TaskError> {
-        let task = task.clone();
+        let (name, task) = (task, task.clone());
         let why = why.filter(|why| !why.trim().is_empty());
         let has_reason = why.is_some();
         let (reply, kept) = oneshot::channel();
         let why = why.map(|why| (why, reply));
         let state = self.ask(|reply| Ask::Answer { task, question, answer, why, reply }).await?;
         if has_reason {
-            kept.await.unwrap_or(Err(TaskError::Closed))?;
+            let kept = kept.await.unwrap_or(Err(TaskError::Closed));
+            if let Err(TaskError::Unavailable(why)) = kept {
+                return Err(TaskError::NotTold { name: name.to_string(), why });
+            }
+            kept?;
         }
         Ok(state)
     }

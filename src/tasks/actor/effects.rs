@@ -11,7 +11,6 @@ use super::operations::{self, Done, Submission};
 use super::{Actor, Answerer, Known, Loading, ORDERS, Working, view};
 use crate::event::{CallUpdate, OfChild, Question};
 use crate::ids::{CallId, TaskId};
-use crate::permission::Answer;
 use crate::tasks::engine::{Outcome, State, Status, Task};
 use crate::tasks::runner::{self, Job, Pulse, RunnerOrder, RunnerSaid};
 use crate::tasks::state::{Admitted, Command, Effect, Found};
@@ -167,15 +166,20 @@ impl Actor {
         self.order(task, order);
     }
 
-    /// An order for which the runner has no room now waits; it is one of many then, and independent of them.
+    /// An order for which the runner has no room now waits for some, before those behind it.
     pub(super) fn order(&mut self, task: &TaskId, order: RunnerOrder) {
         let Some(working) = self.working.get(task) else { return };
         if let Err(TrySendError::Full(order)) = working.orders.try_send(order) {
+            // In the channel's line at once, which a later order does not pass.
             let orders = working.orders.clone();
-            self.operate(async move {
-                drop(orders.send(order).await);
-                Done::Nothing
-            });
+            let sent = async move { orders.send(order).await };
+            let mut sent = Box::pin(tokio::task::unconstrained(sent));
+            if (&mut sent).now_or_never().is_none() {
+                self.operate(async move {
+                    drop(sent.await);
+                    Done::Nothing
+                });
+            }
         }
     }
 
@@ -321,29 +325,6 @@ impl Actor {
         self.asked.insert(shown.id.clone(), (task.clone(), call.clone()));
         let root = self.state.root().clone();
         self.say(&root, TaskSaid::Ask(Question { call: shown, grant: question.grant, of }));
-    }
-
-    /// The user's answer to a question that the root session shows so.
-    pub(super) fn question_answered(&mut self, shown: &CallId, answer: Answer) {
-        let Some((task, call)) = self.asked.get(shown).cloned() else { return };
-        if self.state.answer(&task, &call, answer) {
-            self.forget_question(&task, &call);
-        }
-    }
-
-    fn withdraw(&mut self, task: &TaskId, call: &CallId) {
-        let shown = self.forget_question(task, call);
-        let root = self.state.root().clone();
-        self.say(&root, TaskSaid::Withdraw(shown));
-    }
-
-    fn forget_question(&mut self, task: &TaskId, call: &CallId) -> CallId {
-        if let Some(working) = self.working.get_mut(task) {
-            working.questions.remove(call);
-        }
-        let shown = card::asked_id(&self.state.name(task), call);
-        self.asked.remove(&shown);
-        shown
     }
 
     /// A call of a task, as the root session shows it.

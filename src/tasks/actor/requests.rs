@@ -8,8 +8,7 @@ use tokio::sync::oneshot;
 use super::listeners::Listener;
 use super::operations::{self, Done, Steering, Submission};
 use super::{Actor, Answerer, Given, Known, Loading, MOST_EARLY, OpenWait};
-use crate::ids::{CallId, SessionId, TaskId};
-use crate::permission::Answer;
+use crate::ids::{SessionId, TaskId};
 use crate::redact::Spared;
 use crate::tasks::engine::{Content, Message, New, Receipt, Spec, State, TaskEngine};
 use crate::tasks::handle::{Ask, Reply, Request};
@@ -82,6 +81,10 @@ impl Actor {
                 self.state.detach(&session);
                 if let Some(listener) = self.listeners.get_mut(&session) {
                     listener.leave();
+                }
+                if session == *self.state.root() {
+                    // What was answered may never have reached it.
+                    self.reasons.clear();
                 }
                 drop(reply.send(Ok(())));
             }
@@ -200,7 +203,13 @@ impl Actor {
         Ok((Spec { goal, details: value }, details, given))
     }
 
-    fn steer(&mut self, session: &SessionId, name: TaskName, text: &str, reply: Reply<Steered>) {
+    pub(super) fn steer(
+        &mut self,
+        session: &SessionId,
+        name: TaskName,
+        text: &str,
+        reply: Reply<Steered>,
+    ) {
         if text.trim().is_empty() {
             return drop(reply.send(Err(TaskError::EmptyMessage)));
         }
@@ -298,41 +307,6 @@ impl Actor {
         self.asks.insert(ask, Answerer::Resume { session, targets, reply });
     }
 
-    fn answer_question(
-        &mut self,
-        session: &SessionId,
-        (name, meant): (&TaskName, Option<&CallId>),
-        answer: Answer,
-        why: Option<(String, Reply<Steered>)>,
-    ) -> Result<State, TaskError> {
-        let task = self.state.find(session, name)?;
-        let questions = self.state.questions(&task);
-        let Some(call) = questions.first().cloned() else {
-            let state = self.state.state(&task);
-            return Err(TaskError::AsksNothing { name: name.to_string(), state });
-        };
-        if answer == Answer::Unanswered {
-            return Ok(State::Waiting);
-        }
-        let follows = if questions.len() > 1 { State::Waiting } else { State::Running };
-        let shown = card::asked_id(&self.state.name(&task), &call);
-        if meant.is_some_and(|meant| *meant != shown) {
-            return Err(TaskError::OtherQuestion { name: name.to_string() });
-        }
-        if let Some((why, kept)) = why {
-            // Before the answer: the task makes its next request as soon as it has that.
-            self.steer(session, name.clone(), &format!("The user refused that: {why}"), kept);
-        }
-        let root = self.state.root().clone();
-        if self.listeners.get(&root).is_some_and(Listener::is_there) {
-            // The session takes the dialog back and remembers an "always"; then it says what was answered.
-            self.say(&root, TaskSaid::Answer { call: shown, answer });
-        } else {
-            self.question_answered(&shown, answer);
-        }
-        Ok(follows)
-    }
-
     fn close(&mut self, session: &SessionId, reply: Reply<()>) {
         if session == self.state.root() {
             self.begin_end(Some(reply));
@@ -412,6 +386,7 @@ impl Actor {
             }
         }
         if session == self.state.root() {
+            self.reasons.clear();
             self.ask_again();
         }
     }
@@ -486,8 +461,7 @@ fn is_open(state: State) -> bool {
 
 /// Leaves a message for whoever runs the task next.
 async fn send(engine: &dyn TaskEngine, task: TaskId, text: String) -> Result<Receipt, TaskError> {
-    let id = SessionId::fresh().to_string();
-    let message = Message { id, content: Content::Steer { text } };
+    let message = Message::new(Content::Steer { text });
     engine.send(task, message).await.map_err(TaskError::from)
 }
 

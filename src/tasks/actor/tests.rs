@@ -230,11 +230,7 @@ async fn why_a_call_is_refused_is_with_the_task_before_the_refusal() {
     let (tasks, task) = (house.tasks.clone(), name("t1"));
     let answering = tasks.answer(&task, None, no, Some("not that one".to_owned()));
     let telling = async {
-        // The session is told of both; it says what was answered.
-        let mut said = house.said().await;
-        while matches!(said, TaskSaid::Steered { .. }) {
-            said = house.said().await;
-        }
+        let said = house.said().await;
         let TaskSaid::Answer { call, answer } = said else { panic!("{said:?}") };
         house.tasks.answered(call, answer).await;
     };
@@ -247,6 +243,75 @@ async fn why_a_call_is_refused_is_with_the_task_before_the_refusal() {
     assert!(matches!(again, Err(TaskError::AsksNothing { .. })), "{again:?}");
     tasks.steer(&task, "go on".to_owned()).await.unwrap();
     assert_eq!(child.is_prompted().await, "go on");
+}
+
+#[tokio::test]
+async fn a_reason_that_is_too_long_refuses_nothing() {
+    let home = Home::new();
+    let (mut house, mut child) = home.with_a_question().await;
+    let (tasks, task, no) = (house.tasks.clone(), name("t1"), Answer::RejectOnce);
+    let long = "a".repeat(crate::tasks::engine::LARGEST);
+    let steered = tasks.steer(&task, format!("The user refused that: {long}")).await;
+    assert!(matches!(steered, Err(TaskError::TooLarge(_))), "{steered:?}");
+    let refused = soon(tasks.answer(&task, None, no, Some(long))).await;
+    assert_eq!(refused.unwrap_err(), steered.unwrap_err());
+    while let Ok(said) = house.said.try_recv() {
+        assert!(matches!(*said, TaskSaid::Card(_)), "{said:?}");
+    }
+    let answering = tasks.answer(&task, None, no, Some("not that one".to_owned()));
+    let telling = async {
+        let said = house.said().await;
+        let TaskSaid::Answer { call, answer } = said else { panic!("{said:?}") };
+        house.tasks.answered(call, answer).await;
+    };
+    assert_eq!(soon(async { tokio::join!(answering, telling) }).await.0, Ok(State::Running));
+    assert_eq!(child.is_prompted().await, "The user refused that: not that one");
+}
+
+#[tokio::test]
+async fn a_reason_is_none_where_the_dialog_was_faster() {
+    let home = Home::new();
+    let (mut house, mut child) = home.with_a_question().await;
+    let (tasks, task, yes) = (house.tasks.clone(), name("t1"), Answer::AllowOnce);
+    let why = Some("not that one".to_owned());
+    let answering = tasks.answer(&task, None, Answer::RejectOnce, why.clone());
+    let telling = async {
+        let said = house.said().await;
+        let TaskSaid::Answer { call, .. } = said else { panic!("{said:?}") };
+        house.tasks.answered(call, yes).await;
+    };
+    let (refused, ()) = soon(async { tokio::join!(answering, telling) }).await;
+    assert!(matches!(refused, Err(TaskError::AsksNothing { .. })), "{refused:?}");
+    assert_eq!(child.did().await, Did::Answered(CallId::new("c1"), yes));
+    tasks.steer(&task, "go on".to_owned()).await.unwrap();
+    assert_eq!(child.is_prompted().await, "go on");
+    // Nobody waits for a session that is gone.
+    child.asks("c2").await;
+    house.is("t1", State::Waiting).await;
+    let answering = tasks.answer(&task, None, Answer::RejectOnce, why);
+    let leaving = async {
+        while !matches!(house.said().await, TaskSaid::Answer { .. }) {}
+        house.tasks.detach().await;
+    };
+    let (refused, ()) = soon(async { tokio::join!(answering, leaving) }).await;
+    assert_eq!(refused, Err(TaskError::Closed));
+}
+
+#[tokio::test]
+async fn a_refusal_without_its_reason_is_said_to_be_one() {
+    let home = Home::new();
+    let (mut house, mut child) = home.with_a_question().await;
+    house.loses_its_store();
+    let (tasks, task, no) = (house.tasks.clone(), name("t1"), Answer::RejectOnce);
+    let answering = tasks.answer(&task, None, no, Some("not that one".to_owned()));
+    let telling = async {
+        let said = house.said().await;
+        let TaskSaid::Answer { call, answer } = said else { panic!("{said:?}") };
+        house.tasks.answered(call, answer).await;
+    };
+    let (refused, ()) = soon(async { tokio::join!(answering, telling) }).await;
+    assert!(matches!(refused, Err(TaskError::NotTold { .. })), "{refused:?}");
+    assert_eq!(child.did().await, Did::Answered(CallId::new("c1"), no));
 }
 
 #[tokio::test]

@@ -140,7 +140,7 @@ impl TaskClient for MemoryEngine {
     }
 
     fn send(&self, task: TaskId, message: Message) -> Answer<'_, Receipt> {
-        if let Err(error) = check_size("a message", &message) {
+        if let Err(error) = message.check() {
             return refused(error);
         }
         self.work(move |tasks, scene| tasks.send(scene, &task, message))

@@ -214,7 +214,7 @@ impl TaskClient for SqliteEngine {
     }
 
     fn send(&self, task: TaskId, message: Message) -> Answer<'_, Receipt> {
-        if let Err(error) = check_size("a message", &message) {
+        if let Err(error) = message.check() {
             return refused(error);
         }
         self.write(Durability::Process, task.clone(), move |scene| scene.send(&task, &message))

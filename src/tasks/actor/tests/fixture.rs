@@ -191,7 +191,7 @@ pub(super) struct House {
     spawn: Arc<Nursery>,
     born: mpsc::Receiver<Born>,
     tracker: TaskTracker,
-    _guard: StoreGuard,
+    guard: Option<StoreGuard>,
 }
 
 /// What a root session knows when it attaches.
@@ -239,13 +239,25 @@ impl Home {
         let folder = self.folder.path().to_owned();
         let spawn = Arc::new(Nursery { folder, store: store.clone(), born });
         let (_, said) = mpsc::channel(1);
-        House { tasks, engine, store, stop, said, spawn, born: births, tracker, _guard: guard }
+        House { tasks, engine, store, stop, said, spawn, born: births, tracker, guard: Some(guard) }
     }
 
     pub(super) async fn open(&self, delegation: DelegationSection) -> House {
         let mut house = self.house(delegation);
         house.attach(Knows::New, &[]).await;
         house
+    }
+
+    /// A process whose one task asks something.
+    pub(super) async fn with_a_question(&self) -> (House, Born) {
+        let mut house = self.open(limits(1, 1)).await;
+        house.start(&["one"]).await;
+        let mut child = house.born().await;
+        child.is_prompted().await;
+        child.asks("c1").await;
+        let said = house.said().await;
+        assert!(matches!(said, TaskSaid::Ask(_)), "{said:?}");
+        (house, child)
     }
 
     /// A process that ends while its one task runs.
@@ -349,6 +361,11 @@ impl House {
             }
         };
         soon(until).await;
+    }
+
+    /// From now on nothing is kept.
+    pub(super) fn loses_its_store(&mut self) {
+        drop(self.guard.take());
     }
 
     /// The process ends.
