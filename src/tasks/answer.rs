@@ -107,6 +107,9 @@ pub struct Collected {
     /// What it changed in a tree of its own, where it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changes: Option<Changes>,
+    /// What there is of it could not be read, which the error says: nobody was given its report.
+    #[serde(skip)]
+    pub is_unread: bool,
 }
 
 /// What a task changed in a worktree of its own.

@@ -135,6 +135,7 @@ pub fn collected(
         files_written: work.files_written,
         schema_errors: work.schema_errors,
         changes: work.changes,
+        is_unread: false,
     }
 }
 
@@ -161,6 +162,7 @@ pub fn so_far(
         files_written: pulse.files_written.clone(),
         schema_errors: Vec::new(),
         changes: None,
+        is_unread: false,
     }
 }
 

@@ -237,6 +237,7 @@ impl Actor {
                 self.waits.remove(&wait);
                 self.state.drop_wait(wait);
             }
+            Done::Collected(collection) => self.collected(*collection),
             Done::Ended(task, Ok(outcome)) => self.ended(&task, &outcome),
             Done::Ended(task, Err(why)) => {
                 tracing::warn!(%task, error = %why, "the end of a task could not be written");

@@ -35,6 +35,8 @@ pub(super) enum Done {
     Room(SessionId, Option<mpsc::OwnedPermit<Box<TaskSaid>>>),
     /// A wait was ended by who waits: with a reply, or dropped.
     WaitEnds(WaitId, Option<oneshot::Sender<Vec<Collected>>>),
+    /// What a wait is answered with was read.
+    Collected(Box<Collection>),
     /// A task that had no runner.
     Ended(TaskId, Result<Outcome, TaskError>),
     Resumed(TaskId, Result<State, TaskError>),
@@ -70,6 +72,13 @@ impl Found {
     pub(super) fn collected(&self, name: &TaskName) -> Collected {
         report::collected(name, &self.task, self.outcome.as_ref(), self.left.as_ref())
     }
+}
+
+/// What there is of the tasks that a session waited for, in the order in which it named them.
+pub(super) struct Collection {
+    pub(super) session: SessionId,
+    pub(super) all: Vec<(TaskId, Collected)>,
+    pub(super) reply: oneshot::Sender<Vec<Collected>>,
 }
 
 /// A message to a task: kept, missed, or not written.

@@ -408,3 +408,29 @@ async fn a_task_of_a_task_is_named_through_it_and_waited_for_in_one_slot() {
     let report = house.report().await;
     assert_eq!((report.task.number, report.state), (1, State::Completed));
 }
+
+#[tokio::test]
+async fn a_report_that_could_not_be_read_still_comes_by_itself() {
+    let home = Home::new();
+    let mut house = home.open(limits(2, 2)).await;
+    house.start(&["top"]).await;
+    let mut top = house.born().await;
+    top.is_prompted().await;
+    let tasks = top.tasks.clone().unwrap();
+    let (attachment, mut said) = house.attachment(Knows::New, &[], 64);
+    tasks.attach(attachment).await;
+    start_in(&tasks, &["below"]).await.unwrap();
+    house.born().await.completes("Below.").await;
+    while !matches!(*soon(said.recv()).await.unwrap(), TaskSaid::Report(_)) {}
+    house.is("t1.1", State::Completed).await;
+    house.store.delete(tasks.session()).await.unwrap();
+    let collected = collect(&tasks, &["t1"]).await;
+    let [one] = collected.as_slice() else { panic!("{collected:?}") };
+    assert_eq!((one.state, one.report.as_deref()), (State::Completed, None));
+    assert!(one.is_unread && one.error.is_some(), "{one:?}");
+    // Its model has not had the report, and is set to work on it.
+    top.replies("It could not be read.", 5).await;
+    top.ends_turn().await;
+    let told = top.is_prompted().await;
+    assert!(told.contains("reports"), "{told}");
+}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::operations::{self, Done};
+use super::operations::{self, Collection, Done};
 use super::{Actor, Known};
 use crate::clock::Timestamp;
 use crate::event::CallContent;
@@ -188,40 +188,24 @@ impl Actor {
         let Some(open) = self.waits.remove(&wait) else { return };
         let Some(reply) = open.reply else { return };
         let mut items = Vec::new();
-        let mut ended = Vec::new();
         for (name, task) in open.tasks {
-            if self.state.state(&task).is_final() {
-                ended.push(task.clone());
-            }
-            items.push(self.item(name, task));
+            let state = self.state.state(&task);
+            let trouble = self.known.get(&task).and_then(|known| known.trouble.clone());
+            items.push((task.clone(), state, trouble, self.item(name, task)));
         }
-        self.state.gave(&open.session, &ended);
-        if items.iter().all(|item| matches!(item, Item::Here(_))) {
-            let here = items.into_iter().filter_map(|item| match item {
-                Item::Here(collected) => Some(*collected),
+        let (session, engine) = (open.session, Arc::clone(&self.setup.engine));
+        if items.iter().all(|(.., item)| matches!(item, Item::Here(_))) {
+            let here = items.into_iter().filter_map(|(task, .., item)| match item {
+                Item::Here(collected) => Some((task, *collected)),
                 Item::Read(..) => None,
             });
-            return drop(reply.send(here.collect()));
+            let all = here.collect();
+            return self.collected(Collection { session, all, reply });
         }
-        let engine = Arc::clone(&self.setup.engine);
-        let states: Vec<State> = items
-            .iter()
-            .map(|item| match item {
-                Item::Here(collected) => collected.state,
-                Item::Read(_, task) => self.state.state(task),
-            })
-            .collect();
-        let troubles: Vec<Option<String>> = items
-            .iter()
-            .map(|item| match item {
-                Item::Here(_) => None,
-                Item::Read(_, task) => self.known.get(task).and_then(|known| known.trouble.clone()),
-            })
-            .collect();
         self.operate(async move {
             let mut all = Vec::new();
-            for ((item, state), trouble) in items.into_iter().zip(states).zip(troubles) {
-                all.push(match item {
+            for (task, state, trouble, item) in items {
+                let collected = match item {
                     Item::Here(collected) => *collected,
                     Item::Read(name, task) => {
                         let mut collected = match operations::read(&*engine, &task).await {
@@ -232,11 +216,22 @@ impl Actor {
                         collected.error = collected.error.or(trouble);
                         collected
                     }
-                });
+                };
+                all.push((task, collected));
             }
-            drop(reply.send(all));
-            Done::Nothing
+            Done::Collected(Box::new(Collection { session, all, reply }))
         });
+    }
+
+    /// Who waited is given what was collected. A report that could not be read still comes by itself.
+    pub(super) fn collected(&mut self, collection: Collection) {
+        let Collection { session, all, reply } = collection;
+        let is_given = |(task, collected): &(TaskId, Collected)| {
+            (collected.state.is_final() && !collected.is_unread).then(|| task.clone())
+        };
+        let given: Vec<TaskId> = all.iter().filter_map(is_given).collect();
+        self.state.gave(&session, &given);
+        drop(reply.send(all.into_iter().map(|(_, collected)| collected).collect()));
     }
 
     fn item(&self, name: TaskName, task: TaskId) -> Item {
@@ -320,6 +315,7 @@ fn unreadable(name: &TaskName, state: State, error: &TaskError) -> Collected {
         files_written: Vec::new(),
         schema_errors: Vec::new(),
         changes: None,
+        is_unread: true,
     }
 }
 

@@ -55,6 +55,7 @@ fn collected(state: State, report: &str) -> Collected {
         files_written: Vec::new(),
         schema_errors: Vec::new(),
         changes: None,
+        is_unread: false,
     }
 }
 

@@ -134,7 +134,8 @@ fn note(ended: &Ended, tasks: &[Collected]) -> Option<String> {
 /// Those whose whole report the answer has.
 pub(super) fn gave(tasks: &[Collected]) -> Vec<u64> {
     let whole = |task: &&Collected| {
-        task.state.is_final() && (task.report.is_some() || task.error.is_some())
+        let is_there = task.report.is_some() || task.error.is_some();
+        task.state.is_final() && is_there && !task.is_unread
     };
     let names = tasks.iter().filter(whole).filter_map(|task| task.task_id.parse().ok());
     // Of the session's own tasks alone are there reports.
@@ -269,6 +270,7 @@ mod tests {
             files_written: Vec::new(),
             schema_errors: Vec::new(),
             changes: None,
+            is_unread: false,
         }
     }
 
@@ -309,6 +311,10 @@ mod tests {
             collected("t4", State::Interrupted, None, Some("its process ended")),
             collected("t5.1", State::Completed, Some("report"), None),
             collected("t6", State::Cancelled, Some(""), None),
+            Collected {
+                is_unread: true,
+                ..collected("t7", State::Completed, None, Some("tasks cannot be reached now"))
+            },
         ];
         assert_eq!(gave(&tasks), [1, 3, 6]);
     }

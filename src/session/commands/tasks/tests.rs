@@ -153,6 +153,7 @@ fn the_words_of_the_answers() {
         files_written: vec!["a.rs".to_owned(), "b.rs".to_owned()],
         schema_errors: vec!["`/n` is missing".to_owned()],
         changes: None,
+        is_unread: false,
     };
     let running = Collected {
         state: State::Running,
