@@ -64,6 +64,8 @@ const ROUND: usize = 64;
 const MOST_EARLY: usize = 256;
 /// In which all must have ended at a close. Runners give themselves less.
 const END: Duration = Duration::from_millis(1_950);
+/// In which who waits takes what there is when all has ended; the close is answered before.
+const LAST: Duration = Duration::from_millis(200);
 
 /// What tasks are run with.
 pub struct Setup {
@@ -293,6 +295,7 @@ impl Actor {
             self.perform();
         }
         // From here on everyone else is answered that it is over.
+        self.leave_last();
         requests.close();
         self.flush_all();
         self.runners.shutdown().await;
@@ -319,8 +322,24 @@ impl Actor {
                 | Ask::Answered { .. }) => ask.refuse(TaskError::Closed),
             }
         }
-        for reply in self.replies {
+        for reply in std::mem::take(&mut self.replies) {
             drop(reply.send(Ok(())));
+        }
+        drop(tokio::time::timeout(LAST, self.answer_waits()).await);
+    }
+
+    /// Who waited for tasks hears how they ended. Where nobody waits there is nothing to do.
+    async fn answer_waits(&mut self) {
+        for wait in self.waits.values_mut() {
+            wait.over = None;
+        }
+        while !self.waits.is_empty()
+            && let Some(done) = self.operations.join_next().await
+        {
+            if let Some(done @ (Done::WaitEnds(..) | Done::Collected(_))) = whole(done) {
+                self.done(done);
+                self.perform();
+            }
         }
     }
 

@@ -91,7 +91,15 @@ pub struct Waiting {
 pub struct Observer {
     tasks: TasksHandle,
     seen: u64,
-    changes: watch::Receiver<u64>,
+    changes: watch::Receiver<Newest>,
+}
+
+/// The last change of a session's tasks, for who watches them.
+#[derive(Debug, Default)]
+pub(super) struct Newest {
+    pub(super) number: u64,
+    /// How the tasks stood when the actor ended, each with the number of its last change: it cannot be asked then.
+    pub(super) at_end: Vec<(u64, Row)>,
 }
 
 /// Where an answer goes.
@@ -141,7 +149,7 @@ pub(super) enum Ask {
         reply: Reply<Vec<Row>>,
     },
     Observe {
-        reply: Reply<watch::Receiver<u64>>,
+        reply: Reply<watch::Receiver<Newest>>,
     },
     Changed {
         since: u64,
@@ -398,10 +406,13 @@ impl Observer {
     /// Waits until there are some. Nothing more comes when the tasks are closed. May be dropped and called again.
     pub async fn next(&mut self) -> Option<Vec<Row>> {
         loop {
-            self.changes.wait_for(|last| *last > self.seen).await.ok()?;
+            self.changes.wait_for(|newest| newest.number > self.seen).await.ok()?;
             let since = self.seen;
             let changed = self.tasks.ask(|reply| Ask::Changed { since, reply }).await;
-            let (seen, mut rows) = changed.ok()?;
+            let (seen, mut rows) = match changed {
+                Ok(changed) => changed,
+                Err(_) => self.changes.borrow().at_end(since)?,
+            };
             self.seen = seen;
             if since == 0 {
                 rows.sort_by_cached_key(|row| row.task_id.parse::<TaskName>().ok());
@@ -410,6 +421,15 @@ impl Observer {
                 return Some(rows);
             }
         }
+    }
+}
+
+impl Newest {
+    /// What changed behind this change until the actor ended, if it has.
+    fn at_end(&self, since: u64) -> Option<(u64, Vec<Row>)> {
+        let changed = self.at_end.iter().filter(|(number, _)| *number > since);
+        let rows: Vec<Row> = changed.map(|(_, row)| row.clone()).collect();
+        (!rows.is_empty()).then_some((self.number, rows))
     }
 }
 

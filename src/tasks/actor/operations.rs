@@ -74,9 +74,9 @@ impl Found {
     }
 }
 
-/// What there is of the tasks that a session waited for, in the order in which it named them.
+/// What there is of the tasks that were waited for, in the order in which they were named.
 pub(super) struct Collection {
-    pub(super) session: SessionId,
+    pub(super) wait: WaitId,
     pub(super) all: Vec<(TaskId, Collected)>,
     pub(super) reply: oneshot::Sender<Vec<Collected>>,
 }

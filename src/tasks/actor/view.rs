@@ -185,22 +185,22 @@ impl Actor {
 
     /// Answers a wait with what there is.
     pub(super) fn collect(&mut self, wait: WaitId) {
-        let Some(open) = self.waits.remove(&wait) else { return };
-        let Some(reply) = open.reply else { return };
+        let Some(open) = self.waits.get_mut(&wait) else { return };
+        let Some(reply) = open.reply.take() else { return };
         let mut items = Vec::new();
-        for (name, task) in open.tasks {
+        for (name, task) in std::mem::take(&mut open.tasks) {
             let state = self.state.state(&task);
             let trouble = self.known.get(&task).and_then(|known| known.trouble.clone());
             items.push((task.clone(), state, trouble, self.item(name, task)));
         }
-        let (session, engine) = (open.session, Arc::clone(&self.setup.engine));
+        let engine = Arc::clone(&self.setup.engine);
         if items.iter().all(|(.., item)| matches!(item, Item::Here(_))) {
             let here = items.into_iter().filter_map(|(task, .., item)| match item {
                 Item::Here(collected) => Some((task, *collected)),
                 Item::Read(..) => None,
             });
             let all = here.collect();
-            return self.collected(Collection { session, all, reply });
+            return self.collected(Collection { wait, all, reply });
         }
         self.operate(async move {
             let mut all = Vec::new();
@@ -219,18 +219,20 @@ impl Actor {
                 };
                 all.push((task, collected));
             }
-            Done::Collected(Box::new(Collection { session, all, reply }))
+            Done::Collected(Box::new(Collection { wait, all, reply }))
         });
     }
 
     /// Who waited is given what was collected. A report that could not be read still comes by itself.
     pub(super) fn collected(&mut self, collection: Collection) {
-        let Collection { session, all, reply } = collection;
+        let Collection { wait, all, reply } = collection;
         let is_given = |(task, collected): &(TaskId, Collected)| {
             (collected.state.is_final() && !collected.is_unread).then(|| task.clone())
         };
         let given: Vec<TaskId> = all.iter().filter_map(is_given).collect();
-        self.state.gave(&session, &given);
+        if let Some(open) = self.waits.remove(&wait) {
+            self.state.gave(&open.session, &given);
+        }
         drop(reply.send(all.into_iter().map(|(_, collected)| collected).collect()));
     }
 

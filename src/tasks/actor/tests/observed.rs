@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::fixture::{Home, House, limits, name, soon};
 use crate::tasks::engine::State;
-use crate::tasks::{Observer, Row, Which};
+use crate::tasks::{Observer, Row, Wait, Which};
 
 type Seen = BTreeMap<String, State>;
 
@@ -84,4 +84,36 @@ async fn nothing_more_comes_when_the_tasks_are_closed() {
     while soon(observer.next()).await.is_some() {}
     while soon(idle.next()).await.is_some() {}
     assert!(house.tasks.observe().await.is_err());
+}
+
+#[tokio::test]
+async fn who_asks_behind_the_close_is_told_how_the_tasks_ended() {
+    let home = Home::new();
+    let mut house = home.open(limits(1, 1)).await;
+    house.start(&["one", "two"]).await;
+    let _child = house.born().await;
+    let (mut observer, mut late) = (watch(&house).await, watch(&house).await);
+    next(&mut observer).await;
+    soon(house.tasks.close()).await;
+    let ended = Seen::from(["t1", "t2"].map(|task| (task.to_owned(), State::Cancelled)));
+    assert_eq!(next(&mut observer).await, ended);
+    assert!(soon(observer.next()).await.is_none());
+    assert_eq!(next(&mut late).await, ended);
+    assert!(soon(late.next()).await.is_none());
+}
+
+#[tokio::test]
+async fn who_waits_is_told_how_the_tasks_ended_when_they_are_closed() {
+    let home = Home::new();
+    let mut house = home.open(limits(1, 1)).await;
+    house.start(&["one", "two"]).await;
+    house.born().await.completes("One.").await;
+    let _child = house.born().await;
+    house.is("t2", State::Running).await;
+    let mut waiting = house.tasks.wait(vec![name("t1"), name("t2")], Wait::All).await.unwrap();
+    soon(house.tasks.close()).await;
+    soon(waiting.over()).await;
+    let collected = soon(waiting.collect()).await;
+    let states: Vec<_> = collected.iter().map(|one| (one.state, one.report.as_deref())).collect();
+    assert_eq!(states, [(State::Completed, Some("One.")), (State::Cancelled, None)]);
 }
