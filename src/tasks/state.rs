@@ -120,6 +120,9 @@ pub(super) struct TasksState {
     /// One for each prompt that a task goes back to, as long as the session is there: a prompt's turn may
     /// start another at any time, and so may an interrupted task that goes on, or the turn on a report.
     chains: HashMap<MessageId, Chain>,
+    /// Sessions of which all tasks were cancelled: up to which ticket that holds for those that were being
+    /// recorded, and why.
+    cancelled: HashMap<SessionId, (Ticket, String)>,
     waits: HashMap<WaitId, waits::Entry>,
     asks: HashMap<AskId, Asked>,
     numbers: u64,
@@ -241,6 +244,7 @@ impl TasksState {
             to_run: 0,
             to_queue: 0,
             chains: HashMap::new(),
+            cancelled: HashMap::new(),
             waits: HashMap::new(),
             asks: HashMap::new(),
             numbers: 0,

@@ -217,7 +217,8 @@ impl SessionState {
 
     /// The user cancels the running turn.
     pub(super) fn cancel_running(&mut self, effects: &mut Vec<Effect>) {
-        let ends_tasks = self.cancels_tasks() && self.tasks.is_any_live();
+        // One that the turn starts at this moment has no card yet.
+        let ends_tasks = self.cancels_tasks();
         if let Some(running) = &mut self.running {
             running.is_cancelled = true;
             if ends_tasks && !std::mem::replace(&mut running.ends_tasks, true) {

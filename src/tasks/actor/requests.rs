@@ -44,6 +44,7 @@ impl Actor {
         if self.state.is_closing() && !goes_on {
             return ask.refuse(TaskError::Closed);
         }
+        let is_all = matches!(ask, Ask::Cancel { which: Which::All, .. });
         match ask {
             Ask::Start { caller, tasks, reply } => self.start(session, &caller, tasks, reply),
             Ask::Check { task, lines, reply } => self.check(&session, task, lines, reply),
@@ -56,6 +57,9 @@ impl Actor {
                     let reason = reason.unwrap_or_else(|| CANCELLED.to_owned());
                     let reason = self.setup.mask.hide(&reason).into_owned();
                     let tasks: Vec<TaskId> = targets.iter().map(|(_, task)| task.clone()).collect();
+                    if is_all {
+                        self.state.cancel_recorded(&session, &reason);
+                    }
                     let ask = self.state.cancel(&tasks, &reason);
                     self.asks.insert(ask, Answerer::Cancel { targets, reply });
                 }

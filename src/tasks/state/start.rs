@@ -75,7 +75,7 @@ impl TasksState {
     /// They are recorded. Those that were there before stay as they are: they were asked for again.
     pub(in crate::tasks) fn admitted(&mut self, reservation: &Reservation, tasks: Vec<Admitted>) {
         self.unreserve(reservation);
-        let is_late = self.closing.is_some() || self.depth_below(&reservation.session).is_err();
+        let ended = self.ended_meanwhile(reservation);
         let mut known = 0;
         let mut added = Vec::new();
         for (admitted, ticket) in tasks.into_iter().zip(reservation.first..) {
@@ -99,9 +99,9 @@ impl TasksState {
             self.doers.insert(admitted.child, task.clone());
             self.tasks.insert(task.clone(), entry);
             self.queue.insert(ticket, task.clone());
-            if is_late {
+            if let Some(reason) = &ended {
                 self.say(Effect::Card(task.clone()));
-                self.end_one(&task, "its session has ended");
+                self.end_one(&task, reason);
             } else {
                 added.push(task);
             }
@@ -113,6 +113,22 @@ impl TasksState {
             self.say(Effect::Card(task));
         }
         self.look_at_the_end();
+    }
+
+    /// All tasks of a session are cancelled: those that are being recorded now end as soon as they are.
+    pub(in crate::tasks) fn cancel_recorded(&mut self, session: &SessionId, reason: &str) {
+        if self.to_run + self.to_queue > 0 {
+            self.cancelled.insert(session.clone(), (self.tickets, reason.to_owned()));
+        }
+    }
+
+    /// Why tasks that were being recorded are to end before they begin.
+    fn ended_meanwhile(&self, reservation: &Reservation) -> Option<String> {
+        if self.closing.is_some() || self.depth_below(&reservation.session).is_err() {
+            return Some("its session has ended".to_owned());
+        }
+        let cancelled = self.cancelled.get(&reservation.session);
+        cancelled.filter(|(last, _)| reservation.first <= *last).map(|(_, reason)| reason.clone())
     }
 
     /// A task took so many tokens. Where its prompt has led to more than is allowed, all that it led to ends.

@@ -10,13 +10,17 @@ use super::{root, task};
 use crate::ids::{CallId, MessageId, SessionId, TaskId};
 use crate::permission::Answer;
 use crate::tasks::engine::State;
-use crate::tasks::state::{Admitted, Command, Effect, Interrupted, Limits, TasksState};
+use crate::tasks::state::{
+    Admitted, Command, Effect, Interrupted, Limits, Reservation, TasksState,
+};
 use crate::tasks::{TaskError, TaskName, Wait};
 
 /// Rules that are told what happens in words, and a log of what they wanted.
 struct Told {
     state: TasksState,
     log: String,
+    /// Of the root session, and being recorded.
+    reserved: Vec<(Reservation, usize)>,
 }
 
 fn limits(running: usize) -> Limits {
@@ -32,7 +36,7 @@ impl Told {
     fn new(running: usize) -> Self {
         let mut state = TasksState::new(root(), limits(running));
         state.attach(&root(), &BTreeSet::new(), Interrupted::Stay);
-        Self { state, log: String::new() }
+        Self { state, log: String::new(), reserved: Vec::new() }
     }
 
     fn find(&self, name: &str) -> TaskId {
@@ -102,6 +106,13 @@ impl Told {
     fn start(&mut self, session: &str, count: usize) -> Result<(), TaskError> {
         let of = Self::session(session);
         let reservation = self.state.admit(&of, &MessageId::new("m1"), count)?;
+        self.record(reservation, count);
+        self.note(&format!("start {session} {count}"));
+        Ok(())
+    }
+
+    fn record(&mut self, reservation: Reservation, count: usize) {
+        let of = reservation.session.clone();
         let last = self.state.tasks_of(&of).count() as u64;
         let admitted = (last + 1..=last + count as u64).map(|number| {
             let id = task(&of, number);
@@ -109,8 +120,6 @@ impl Told {
         });
         let admitted = admitted.collect();
         self.state.admitted(&reservation, admitted);
-        self.note(&format!("start {session} {count}"));
-        Ok(())
     }
 
     /// One line of a script.
@@ -124,6 +133,20 @@ impl Told {
                     self.log.push_str(&format!("> {line}\n  refused: {error}\n"));
                 }
                 return;
+            }
+            ["reserve", count] => {
+                let count = count.parse().unwrap();
+                let reservation = self.state.admit(&root(), &MessageId::new("m1"), count).unwrap();
+                self.reserved.push((reservation, count));
+            }
+            ["record"] => {
+                let (reservation, count) = self.reserved.remove(0);
+                self.record(reservation, count);
+            }
+            ["stop"] => {
+                self.state.cancel_recorded(&root(), "enough");
+                let tasks: Vec<TaskId> = self.state.tasks_of(&root()).cloned().collect();
+                self.state.cancel(&tasks, "enough");
             }
             ["asks", name, call] => {
                 let task = self.find(name);

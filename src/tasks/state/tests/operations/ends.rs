@@ -168,3 +168,30 @@ fn one_prompt_takes_so_many_tokens_with_all_that_it_led_to() {
     "#]],
     );
 }
+
+#[test]
+fn what_is_being_recorded_ends_with_all_the_others() {
+    check(
+        2,
+        &["start root 1", "reserve 1", "stop", "reserve 1", "record", "record", "states"],
+        expect![[r#"
+            > start root 1
+              permit t1
+              run t1
+            > reserve 1
+            > stop
+              cancel t1: enough
+            > reserve 1
+            > record
+              end t2: enough
+              report t2
+            > record
+              permit t3
+              run t3
+            > states
+              t1 running
+              t2 cancelled
+              t3 running
+        "#]],
+    );
+}
