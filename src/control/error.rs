@@ -80,7 +80,8 @@ impl From<TaskError> for CallError {
             TaskError::Depth { .. }
             | TaskError::Full { .. }
             | TaskError::PerPrompt { .. }
-            | TaskError::Tokens { .. } => (error_codes::REFUSED, ErrorKind::Limit),
+            | TaskError::Tokens { .. }
+            | TaskError::Overspent { .. } => (error_codes::REFUSED, ErrorKind::Limit),
             TaskError::NotFinished { .. }
             | TaskError::AsksNothing { .. }
             | TaskError::OtherQuestion { .. }

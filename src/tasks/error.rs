@@ -44,6 +44,12 @@ pub enum TaskError {
          ask again"
     )]
     Tokens { spent: u64, limit: u64 },
+    #[error(
+        "`{name}` was not resumed: the tasks of its prompt have taken {spent} tokens, the most is {limit} \
+         (`tasks.max_tokens_per_prompt`); raise that and open the session again to resume it, or ask anew \
+         for what is left to do"
+    )]
+    Overspent { name: String, spent: u64, limit: u64 },
     #[error("there is no toolset `{name}`; there are {known}")]
     Toolset { name: String, known: String },
     #[error("the model `{name}` cannot be used: {why}")]

@@ -386,12 +386,17 @@ fn a_task_that_has_no_card_yet_is_cancelled_with_the_turn() {
         card(1, State::Cancelled),
         Input::TasksCancelled,
     ];
-    tells(of(Late::Shown), always(), inputs, &expect![[r#"
+    tells(
+        of(Late::Shown),
+        always(),
+        inputs,
+        &expect![[r#"
         start 1 after 0 turns
         cancel tasks · cancel turn
         call task-t1 "`t1` · look 1" Some(InProgress)
         title "go"
         call task-t1 Some(Failed) · [once told: shown [1]] · hold ends · reply 1 Cancelled
 
-    "#]]);
+    "#]],
+    );
 }

@@ -194,7 +194,7 @@ impl TasksState {
     }
 
     /// Lets interrupted tasks go on, with those below them, and with the interrupted ones that they are
-    /// below of. Answered with `Done`.
+    /// below of. Those whose prompt has taken too much stay. Answered with `Done`.
     pub(in crate::tasks) fn resume(&mut self, tasks: &[TaskId]) -> AskId {
         let tops: Vec<TaskId> = tasks.iter().map(|task| self.interrupted_top(task)).collect();
         let mut all = self.with_descendants(&tops);
@@ -202,6 +202,12 @@ impl TasksState {
             let phase = self.tasks.get(task).map(|entry| &entry.phase);
             self.closing.is_none() && matches!(phase, Some(Phase::Interrupted))
         });
+        let is_over = |task: &TaskId| self.too_much_for(task).is_some();
+        let (stay, all): (Vec<TaskId>, Vec<TaskId>) = all.into_iter().partition(is_over);
+        let error = stay.first().and_then(|task| self.too_much_for(task));
+        for task in stay {
+            self.say(Effect::Card(task));
+        }
         let ask = self.next_number();
         for task in &all {
             if let Some(entry) = self.tasks.get_mut(task) {
@@ -212,12 +218,20 @@ impl TasksState {
             self.say(Effect::Resume(task.clone()));
         }
         if all.is_empty() {
-            self.say(Effect::Done(ask, None));
+            self.say(Effect::Done(ask, error));
         } else {
             let left = all.into_iter().collect();
-            self.asks.insert(ask, Asked { left, error: None });
+            self.asks.insert(ask, Asked { left, error });
         }
         ask
+    }
+
+    /// Why a task is not resumed: its prompt has led to more than is allowed.
+    fn too_much_for(&self, task: &TaskId) -> Option<TaskError> {
+        let entry = self.tasks.get(task)?;
+        let spent = self.overspent(&entry.prompt)?;
+        let limit = self.limits.tokens_per_prompt;
+        Some(TaskError::Overspent { name: entry.name.to_string(), spent, limit })
     }
 
     /// The engine has queued it again, or has it in another state.

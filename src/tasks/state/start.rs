@@ -51,8 +51,8 @@ impl TasksState {
             let limit = self.limits.per_prompt;
             return Err(TaskError::PerPrompt { started: chain.tasks, wanted, limit });
         }
-        if chain.tokens >= self.limits.tokens_per_prompt {
-            let limit = self.limits.tokens_per_prompt;
+        let limit = self.limits.tokens_per_prompt;
+        if chain.tokens >= limit {
             return Err(TaskError::Tokens { spent: chain.tokens, limit });
         }
         chain.tasks = started;
@@ -128,24 +128,32 @@ impl TasksState {
             return Some("its session has ended".to_owned());
         }
         let cancelled = self.cancelled.get(&reservation.session);
-        cancelled.filter(|(last, _)| reservation.first <= *last).map(|(_, reason)| reason.clone())
+        let cancelled = cancelled.filter(|(last, _)| reservation.first <= *last);
+        let cancelled = cancelled.map(|(_, reason)| reason.clone());
+        cancelled.or_else(|| self.overspent(&reservation.prompt).map(|spent| self.too_much(spent)))
+    }
+
+    /// What the tasks of a prompt have taken, where that is more than is allowed.
+    pub(super) fn overspent(&self, prompt: &MessageId) -> Option<u64> {
+        let spent = self.chains.get(prompt)?.tokens;
+        (spent >= self.limits.tokens_per_prompt).then_some(spent)
+    }
+
+    fn too_much(&self, spent: u64) -> String {
+        let limit = self.limits.tokens_per_prompt;
+        format!(
+            "the tasks of this prompt have taken {spent} tokens, the most is {limit} \
+             (`tasks.max_tokens_per_prompt`)"
+        )
     }
 
     /// A task took so many tokens. Where its prompt has led to more than is allowed, all that it led to ends.
     pub(in crate::tasks) fn spent(&mut self, task: &TaskId, tokens: u64) {
         let Some(prompt) = self.tasks.get(task).map(|entry| entry.prompt.clone()) else { return };
-        let limit = self.limits.tokens_per_prompt;
         let chain = self.chains.entry(prompt.clone()).or_default();
-        let was_within = chain.tokens < limit;
         chain.tokens = chain.tokens.saturating_add(tokens);
-        let spent = chain.tokens;
-        if !was_within || spent < limit {
-            return;
-        }
-        let message = format!(
-            "the tasks of this prompt have taken {spent} tokens, the most is {limit} \
-             (`tasks.max_tokens_per_prompt`)"
-        );
+        let Some(spent) = self.overspent(&prompt) else { return };
+        let message = self.too_much(spent);
         let of_chain =
             |(task, entry): (&TaskId, &Entry)| (entry.prompt == prompt).then(|| task.clone());
         let all: Vec<TaskId> = self.tasks.iter().filter_map(of_chain).collect();

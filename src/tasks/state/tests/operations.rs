@@ -106,12 +106,12 @@ impl Told {
     fn start(&mut self, session: &str, count: usize) -> Result<(), TaskError> {
         let of = Self::session(session);
         let reservation = self.state.admit(&of, &MessageId::new("m1"), count)?;
-        self.record(reservation, count);
+        self.record(&reservation, count);
         self.note(&format!("start {session} {count}"));
         Ok(())
     }
 
-    fn record(&mut self, reservation: Reservation, count: usize) {
+    fn record(&mut self, reservation: &Reservation, count: usize) {
         let of = reservation.session.clone();
         let last = self.state.tasks_of(&of).count() as u64;
         let admitted = (last + 1..=last + count as u64).map(|number| {
@@ -119,7 +119,7 @@ impl Told {
             Admitted { child: child(&self.state.name_below(&id)), task: id }
         });
         let admitted = admitted.collect();
-        self.state.admitted(&reservation, admitted);
+        self.state.admitted(reservation, admitted);
     }
 
     /// One line of a script.
@@ -141,7 +141,7 @@ impl Told {
             }
             ["record"] => {
                 let (reservation, count) = self.reserved.remove(0);
-                self.record(reservation, count);
+                self.record(&reservation, count);
             }
             ["stop"] => {
                 self.state.cancel_recorded(&root(), "enough");

@@ -195,3 +195,59 @@ fn what_is_being_recorded_ends_with_all_the_others() {
         "#]],
     );
 }
+
+#[test]
+fn what_a_prompt_led_to_is_bounded_also_behind_its_limit() {
+    let script = [
+        "start root 1",
+        "stops t1",
+        "start root 1",
+        "reserve 1",
+        "spent t2 1000",
+        "record",
+        "resume t1",
+    ];
+    check(
+        1,
+        &script,
+        expect![[r#"
+        > start root 1
+          permit t1
+          run t1
+        > stops t1
+          release t1
+        > start root 1
+          permit t2
+          run t2
+        > reserve 1
+        > spent t2 1000
+          fail t2: the tasks of this prompt have taken 1000 tokens, the most is 1000 (`tasks.max_tokens_per_prompt`)
+        > record
+          end t3: the tasks of this prompt have taken 1000 tokens, the most is 1000 (`tasks.max_tokens_per_prompt`)
+          report t3
+        > resume t1
+          not done 1: `t1` was not resumed: the tasks of its prompt have taken 1000 tokens, the most is 1000 (`tasks.max_tokens_per_prompt`); raise that and open the session again to resume it, or ask anew for what is left to do
+    "#]],
+    );
+    // One that was told to end is not told again.
+    let script = ["start root 1", "stops t1", "resume t1", "spent t1 1000", "spent t1 1"];
+    check(
+        1,
+        &script,
+        expect![[r#"
+        > start root 1
+          permit t1
+          run t1
+        > stops t1
+          release t1
+        > resume t1
+          resume t1
+          permit t1
+          done 1
+          run t1
+        > spent t1 1000
+          fail t1: the tasks of this prompt have taken 1000 tokens, the most is 1000 (`tasks.max_tokens_per_prompt`)
+        > spent t1 1
+    "#]],
+    );
+}
