@@ -2,6 +2,10 @@
 //! turn runs.
 
 mod tasks;
+#[cfg(test)]
+mod tests;
+
+use std::ops::Range;
 
 use crate::event::CommandSpec;
 use crate::transcript::Content;
@@ -37,17 +41,40 @@ pub(super) enum Command {
     Version,
 }
 
-/// Reads a prompt as a command. Clients put context before what the user typed, so the last text block
-/// counts; a path such as `/usr/bin` is no command.
+/// Reads a prompt as a command. Clients put context before what the user typed, so the last text counts; a
+/// path such as `/usr/bin` is no command. A mention parts what was typed into several blocks: there the
+/// first text counts, with all that is behind it.
 pub(super) fn parse(content: &[Content]) -> Option<Command> {
-    let typed = content.iter().rev().find_map(|content| match content {
-        Content::Text { text } => Some(text.trim()),
-        Content::Image { .. } | Content::Link { .. } | Content::Resource { .. } => None,
-    })?;
-    let (name, rest) = match typed.strip_prefix('/')?.split_once(char::is_whitespace) {
-        Some((name, rest)) => (name, Some(rest.trim().to_owned()).filter(|rest| !rest.is_empty())),
-        None => (typed.strip_prefix('/')?, None),
+    let has_words = |content: &Content| is_text(content, |text| !text.trim().is_empty());
+    let last = content.iter().rposition(has_words)?;
+    read(content, last..last + 1).or_else(|| {
+        let first = content.iter().position(has_words)?;
+        let is_parted = !is_text(content.get(first + 1)?, |_| true);
+        is_parted.then(|| read(content, first..content.len()))?
+    })
+}
+
+fn is_text(content: &Content, holds: impl Fn(&str) -> bool) -> bool {
+    match content {
+        Content::Text { text } => holds(text),
+        Content::Image { .. } | Content::Link { .. } | Content::Resource { .. } => false,
+    }
+}
+
+/// The same where it is known which blocks were typed.
+fn read(content: &[Content], typed: Range<usize>) -> Option<Command> {
+    let (Content::Text { text }, mentions) = content.get(typed.start..)?.split_first()? else {
+        return None;
     };
+    let text = text.trim_start().strip_prefix('/')?;
+    let (name, rest) = text.split_at(text.find(char::is_whitespace).unwrap_or(text.len()));
+    let mut rest = rest.to_owned();
+    // The last words of a message may be a mention as well.
+    let behind = if name == "steer" { mentions.len() } else { typed.len() - 1 };
+    // A goal is a title too, and what is mentioned is in the context of its task.
+    let is_title = name == "task";
+    rest.extend(mentions.iter().take(behind).map(|content| words(content, is_title)));
+    let rest = Some(rest.trim().to_owned()).filter(|rest| !rest.is_empty());
     match name {
         "help" => Some(Command::Help),
         "detach" => Some(Command::Detach),
@@ -55,7 +82,26 @@ pub(super) fn parse(content: &[Content]) -> Option<Command> {
         "mode" => Some(Command::Mode(rest)),
         "usage" => Some(Command::Usage),
         "version" => Some(Command::Version),
-        _ => tasks::parse(name, rest.as_deref(), content).map(Command::Task),
+        _ => {
+            let is_typed = |at, content| typed.contains(&at) && is_text(content, |_| true);
+            let beside = content.iter().enumerate().filter(|(at, beside)| !is_typed(*at, beside));
+            let beside: Vec<&Content> = beside.map(|(_, beside)| beside).collect();
+            tasks::parse(name, rest.as_deref(), &beside).map(Command::Task)
+        }
+    }
+}
+
+/// What stands for a block within a text.
+fn words(content: &Content, is_title: bool) -> String {
+    match content {
+        Content::Text { text } => text.clone(),
+        Content::Link { name, .. } if is_title => name.clone(),
+        Content::Link { uri, name } => format!("[{name}]({uri})"),
+        Content::Resource { uri, .. } if is_title => {
+            uri.rsplit('/').next().unwrap_or(uri).to_owned()
+        }
+        Content::Resource { uri, .. } => uri.clone(),
+        Content::Image { .. } => String::new(),
     }
 }
 

@@ -102,12 +102,12 @@ pub(in crate::session) enum TaskCommand {
     Misread(String),
 }
 
-/// Reads a command of tasks; nothing where `name` is none. `content` is the whole prompt: what a client
-/// put before the typed text is context for a new task.
-pub(super) fn parse(name: &str, rest: Option<&str>, content: &[Content]) -> Option<TaskCommand> {
+/// Reads a command of tasks; nothing where `name` is none. What the prompt has `beside` the typed text is
+/// context for a new task.
+pub(super) fn parse(name: &str, rest: Option<&str>, beside: &[&Content]) -> Option<TaskCommand> {
     let rest = rest.unwrap_or_default().trim();
     Some(match name {
-        "task" => start(rest, content),
+        "task" => start(rest, beside),
         "tasks" => list(rest),
         "check" => names(rest, "check").map_or_else(misread, TaskCommand::Check),
         "collect" => names(rest, "collect").map_or_else(misread, TaskCommand::Collect),
@@ -147,16 +147,13 @@ fn misread(usage: String) -> TaskCommand {
     TaskCommand::Misread(usage)
 }
 
-fn start(goal: &str, content: &[Content]) -> TaskCommand {
+fn start(goal: &str, beside: &[&Content]) -> TaskCommand {
     if goal.is_empty() {
         return misread("`/task GOAL`, such as `/task review src/main.rs`".to_owned());
     }
-    let typed = content.iter().rposition(|content| matches!(content, Content::Text { .. }));
-    let beside: Vec<String> = content
+    let beside: Vec<String> = beside
         .iter()
-        .enumerate()
-        .filter(|(at, _)| Some(*at) != typed)
-        .filter_map(|(_, content)| match content {
+        .filter_map(|content| match content {
             Content::Text { text } => Some(text.clone()),
             Content::Link { uri, name } => Some(format!("{name}: {uri}")),
             Content::Resource { uri, text } => Some(format!("{uri}:\n{text}")),

@@ -12,11 +12,10 @@ use crate::tasks::{
 use crate::transcript::Content;
 
 fn read(typed: &str) -> Option<TaskCommand> {
-    let content = [Content::text(typed)];
     let typed = typed.strip_prefix('/').unwrap();
     let (name, rest) =
         typed.split_once(' ').map_or((typed, None), |(name, rest)| (name, Some(rest)));
-    parse(name, rest, &content)
+    parse(name, rest, &[])
 }
 
 #[test]
@@ -91,13 +90,10 @@ fn commands_are_read_as_they_are_typed() {
 }
 
 #[test]
-fn what_a_client_puts_before_the_command_is_context() {
-    let content = [
-        Content::Link { uri: "file:///a.rs".to_owned(), name: "a.rs".to_owned() },
-        Content::Resource { uri: "file:///b.rs".to_owned(), text: "fn b() {}".to_owned() },
-        Content::text("/task review them"),
-    ];
-    let Some(TaskCommand::Start(task)) = parse("task", Some("review them"), &content) else {
+fn what_stands_beside_the_command_is_context() {
+    let link = Content::Link { uri: "file:///a.rs".to_owned(), name: "a.rs".to_owned() };
+    let file = Content::Resource { uri: "file:///b.rs".to_owned(), text: "fn b() {}".to_owned() };
+    let Some(TaskCommand::Start(task)) = parse("task", Some("review them"), &[&link, &file]) else {
         panic!("a task")
     };
     assert_eq!(task.goal, "review them");
