@@ -122,7 +122,9 @@ pub(super) fn parse(name: &str, rest: Option<&str>, beside: &[&Content]) -> Opti
         "stop" => TaskCommand::Stop,
         "allow" => match named(rest) {
             Some((task, "")) => TaskCommand::Answer(task, Answer::AllowOnce, None),
-            Some((task, "always")) => TaskCommand::Answer(task, Answer::AllowAlways, None),
+            Some((task, always)) if always.eq_ignore_ascii_case("always") => {
+                TaskCommand::Answer(task, Answer::AllowAlways, None)
+            }
             _ => misread("`/allow t1`, or `/allow t1 always`".to_owned()),
         },
         "deny" => match named(rest) {
@@ -133,7 +135,9 @@ pub(super) fn parse(name: &str, rest: Option<&str>, beside: &[&Content]) -> Opti
             None => misread("`/deny t1`, with the reason behind it if you like".to_owned()),
         },
         "resume" => match rest {
-            "all" | "" => TaskCommand::Resume(Which::All),
+            all if all.is_empty() || all.eq_ignore_ascii_case("all") => {
+                TaskCommand::Resume(Which::All)
+            }
             name => match TaskName::from_str(name) {
                 Ok(task) => TaskCommand::Resume(Which::One(task)),
                 Err(()) => misread("`/resume t1`, or `/resume all`".to_owned()),
@@ -172,7 +176,9 @@ fn list(state: &str) -> TaskCommand {
     if state.is_empty() {
         return TaskCommand::List(None);
     }
-    if let Some(state) = State::ALL.into_iter().find(|known| known.name() == state) {
+    if let Some(state) =
+        State::ALL.into_iter().find(|known| known.name().eq_ignore_ascii_case(state))
+    {
         return TaskCommand::List(Some(state));
     }
     let known: Vec<&str> = State::ALL.into_iter().map(State::name).collect();
@@ -186,7 +192,9 @@ fn named(rest: &str) -> Option<(TaskName, &str)> {
 }
 
 fn names(rest: &str, command: &str) -> Result<Vec<TaskName>, String> {
-    let words = rest.split([',', ' ']).filter(|word| !word.is_empty());
+    let words = rest
+        .split(|char: char| char == ',' || char.is_whitespace())
+        .filter(|word| !word.is_empty());
     let names: Result<Vec<TaskName>, ()> = words.map(TaskName::from_str).collect();
     match names {
         Ok(names) if !names.is_empty() => Ok(names),

@@ -26,9 +26,11 @@ fn commands_are_read_as_they_are_typed() {
         "/task look at a.rs",
         "/tasks",
         "/tasks running",
+        "/tasks Running",
         "/tasks busy",
         "/check t1",
         "/check T1, t2.3",
+        "/check t1\tt2\u{a0}t3",
         "/check one",
         "/steer t1 not there",
         "/steer t1",
@@ -38,10 +40,12 @@ fn commands_are_read_as_they_are_typed() {
         "/stop",
         "/allow t1",
         "/allow t1.2 always",
+        "/allow t1 Always",
         "/allow t1 maybe",
         "/deny 1 it is generated",
         "/resume",
         "/resume all",
+        "/resume All",
         "/resume t0",
         "/diff t1",
         "/diff",
@@ -62,9 +66,11 @@ fn commands_are_read_as_they_are_typed() {
         /task look at a.rs: start "look at a.rs" None
         /tasks: List(None)
         /tasks running: List(Some(Running))
+        /tasks Running: List(Some(Running))
         /tasks busy: Misread("`/tasks`, with one of these behind it: queued, running, waiting, interrupted, completed, failed, cancelled")
         /check t1: Check([TaskName([1])])
         /check T1, t2.3: Check([TaskName([1]), TaskName([2, 3])])
+        /check t1	t2 t3: Check([TaskName([1]), TaskName([2]), TaskName([3])])
         /check one: Misread("`/check t1`; `/tasks` lists them")
         /steer t1 not there: Steer(TaskName([1]), "not there")
         /steer t1: Misread("`/steer t1 MESSAGE`")
@@ -74,10 +80,12 @@ fn commands_are_read_as_they_are_typed() {
         /stop: Stop
         /allow t1: Answer(TaskName([1]), AllowOnce, None)
         /allow t1.2 always: Answer(TaskName([1, 2]), AllowAlways, None)
+        /allow t1 Always: Answer(TaskName([1]), AllowAlways, None)
         /allow t1 maybe: Misread("`/allow t1`, or `/allow t1 always`")
         /deny 1 it is generated: Answer(TaskName([1]), RejectOnce, Some("it is generated"))
         /resume: Resume(All)
         /resume all: Resume(All)
+        /resume All: Resume(All)
         /resume t0: Misread("`/resume t1`, or `/resume all`")
         /diff t1: Diff([TaskName([1])])
         /diff: Misread("`/diff t1`; `/tasks` lists them")
