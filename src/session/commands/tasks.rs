@@ -202,24 +202,20 @@ fn names(rest: &str, command: &str) -> Result<Vec<TaskName>, String> {
     }
 }
 
-/// Names first, the reason behind them.
+/// Names, or one of them and the reason behind it: this may name other tasks.
 fn cancel(rest: &str) -> TaskCommand {
-    let mut tasks = Vec::new();
-    let mut rest = rest;
-    while let Some((task, behind)) = named(rest) {
-        tasks.push(task);
-        rest = behind;
-        // A reason may begin with a number.
-        if !rest.starts_with(['t', 'T', '`']) {
-            break;
+    if let Ok(tasks) = names(rest, "cancel") {
+        return TaskCommand::Cancel(tasks, None);
+    }
+    match named(rest) {
+        Some((task, why)) => {
+            let why = Some(why.to_owned()).filter(|why| !why.is_empty());
+            TaskCommand::Cancel(vec![task], why)
         }
-    }
-    if tasks.is_empty() {
-        return misread(
+        None => misread(
             "`/cancel t1`, with the reason behind it if you like; `/stop` cancels all".to_owned(),
-        );
+        ),
     }
-    TaskCommand::Cancel(tasks, Some(rest.to_owned()).filter(|why| !why.is_empty()))
 }
 
 /// Does what a command says; the words of the answer.

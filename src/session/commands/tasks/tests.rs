@@ -35,7 +35,11 @@ fn commands_are_read_as_they_are_typed() {
         "/steer t1 not there",
         "/steer t1",
         "/collect `t1`",
-        "/cancel t1 t2 no longer needed",
+        "/cancel t1 no longer needed",
+        "/cancel t1 t2 does that better",
+        "/cancel t1, t2 `t3`",
+        "/cancel t1:",
+        "/cancel all",
         "/cancel",
         "/stop",
         "/allow t1",
@@ -75,7 +79,11 @@ fn commands_are_read_as_they_are_typed() {
         /steer t1 not there: Steer(TaskName([1]), "not there")
         /steer t1: Misread("`/steer t1 MESSAGE`")
         /collect `t1`: Collect([TaskName([1])])
-        /cancel t1 t2 no longer needed: Cancel([TaskName([1]), TaskName([2])], Some("no longer needed"))
+        /cancel t1 no longer needed: Cancel([TaskName([1])], Some("no longer needed"))
+        /cancel t1 t2 does that better: Cancel([TaskName([1])], Some("t2 does that better"))
+        /cancel t1, t2 `t3`: Cancel([TaskName([1]), TaskName([2]), TaskName([3])], None)
+        /cancel t1:: Cancel([TaskName([1])], None)
+        /cancel all: Misread("`/cancel t1`, with the reason behind it if you like; `/stop` cancels all")
         /cancel: Misread("`/cancel t1`, with the reason behind it if you like; `/stop` cancels all")
         /stop: Stop
         /allow t1: Answer(TaskName([1]), AllowOnce, None)
