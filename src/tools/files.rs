@@ -15,7 +15,7 @@ pub(super) const TEXT_LIMIT: u64 = 10 * 1024 * 1024;
 
 /// How a failure reads that is due to content which the model does not know.
 pub(super) const CHANGED: &str =
-    "changed since you read it, by the user or another program; read it again";
+    "changed since you read it, by a task, the user or another program; read it again";
 
 /// How long a write that has begun is waited for once the call is cancelled.
 const WRITE_GRACE: Duration = Duration::from_secs(1);

@@ -110,8 +110,8 @@ async fn all_edits_apply_or_none() {
         error: the field `edits` is empty: give at least one edit
         error: edit 1: the field `new_text` is missing: a string is expected
         error: the field `edits` is "nonsense": a list is expected
-        error: `a.txt` changed since you read it, by the user or another program; read it again
-        `a.txt` changed since you read it, by the user or another program; read it again
+        error: `a.txt` changed since you read it, by a task, the user or another program; read it again
+        `a.txt` changed since you read it, by a task, the user or another program; read it again
         error: `gone.txt` does not exist; use `write` to create it
     "#]].assert_eq(&text);
     assert_eq!(desk.text("a.txt"), "fn main() {\n\tlet x = 1;\n}\n\nx\nx\n");

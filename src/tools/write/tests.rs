@@ -51,8 +51,8 @@ async fn only_what_was_seen_is_replaced() {
     text = text + "\n" + &desk.told(&Write, &json!({"path": "empty", "content": "x"})).await;
     expect![[r#"
         error: `a.txt` exists: read it first, or change it with `edit`
-        error: `a.txt` changed since you read it, by the user or another program; read it again
-        `a.txt` changed since you read it, by the user or another program; read it again
+        error: `a.txt` changed since you read it, by a task, the user or another program; read it again
+        `a.txt` changed since you read it, by a task, the user or another program; read it again
         wrote `a.txt` (+1 −1 lines)
         `a.txt` has this content already
         wrote `empty` (+1 −0 lines)"#]]
