@@ -14,6 +14,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::app::{App, VERSION, block_on};
 use crate::config::{Environment, Resolved};
+use crate::fault::Fault;
 use crate::model::catalog;
 use crate::model::provider::HttpClient;
 
@@ -77,7 +78,10 @@ fn doctor(args: &doctor::DoctorArgs) -> anyhow::Result<ExitCode> {
         // Nothing is sent, so the client is never waited for.
         let http = HttpClient::start();
         let choice = catalog::resolve(&resolved.config, &environment, &http)?;
-        let task = choice.for_task(&resolved.config.delegation, None)?;
+        let task = choice.for_task(&resolved.config.delegation, None).map_err(|fault| {
+            let message = format!("the model of tasks cannot be used: {}", fault.message);
+            Fault { message, ..fault }
+        })?;
         let keys = match choice.keys() {
             0 | 1 => String::new(),
             several => format!(", with {several} keys"),

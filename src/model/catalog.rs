@@ -126,14 +126,19 @@ fn given(text: Option<&str>) -> Option<&str> {
 impl Choice {
     /// Another model of the provider, or another script.
     pub fn with_model(&self, name: &str) -> Result<Self, Fault> {
+        self.with_model_or(name, |fault| {
+            let message = format!("the model `{name}` cannot be used: {}", fault.message);
+            Fault { message, ..fault.clone() }
+        })
+    }
+
+    /// The same; `why` says it where there is no provider.
+    fn with_model_or(&self, name: &str, why: impl FnOnce(&Fault) -> Fault) -> Result<Self, Fault> {
         let model = match &self.base {
             _ if name == self.name => self.model.clone(),
             _ if name.starts_with(SCRIPTED) => scripted(name)?,
             Ok(provider) => Model::Provider(provider.clone()),
-            Err(fault) => {
-                let message = format!("the model `{name}` cannot be used: {}", fault.message);
-                return Err(Fault { message, ..fault.clone() });
-            }
+            Err(fault) => return Err(why(fault)),
         };
         let is_configured = self.section.name.as_deref() == Some(name);
         let mut names = self.names.clone();

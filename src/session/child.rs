@@ -152,7 +152,9 @@ impl Children {
         let delegation = &self.environment.config.delegation;
         parents.for_task(delegation, model).map_err(|why| {
             let name = model.or(delegation.model.as_deref()).unwrap_or(&parents.name);
-            TaskError::Model { name: name.to_owned(), why: why.message }
+            let Fault { message, hint, .. } = why;
+            let why = [message].into_iter().chain(hint).collect::<Vec<_>>().join(". ");
+            TaskError::Model { name: name.to_owned(), why }
         })
     }
 

@@ -29,7 +29,7 @@ pub enum TaskError {
     Depth { limit: u32 },
     #[error(
         "{queued} tasks are queued and {wanted} more would be above `delegation.max_queued` ({limit}); \
-         none was started: wait for some, or cancel some"
+         none was started: {}", room(*.wanted, *.limit)
     )]
     Full { queued: usize, wanted: usize, limit: u32 },
     #[error(
@@ -58,11 +58,9 @@ pub enum TaskError {
     Image { name: String, why: String },
     #[error("`output_schema` is no JSON Schema: {why}")]
     Schema { why: String },
-    #[error(
-        "`{name}` is {state}; only a finished task can be continued: steer it, or collect it first"
-    )]
+    #[error("`{name}` is {state}; only a finished task can be continued: {}", finish(*.state))]
     NotFinished { name: String, state: State },
-    #[error("`{name}` asks for nothing; it is {state}")]
+    #[error("`{name}` asks for nothing; it is {state}: `/tasks` shows which tasks ask")]
     AsksNothing { name: String, state: State },
     #[error(
         "`{name}` asks something else by now, and nothing was answered: look at what it asks, and answer that"
@@ -70,7 +68,7 @@ pub enum TaskError {
     OtherQuestion { name: String },
     #[error("what `{name}` asked for was refused, but the task could not be told why: {}", .why.message)]
     NotTold { name: String, why: Fault },
-    #[error("`{name}` is {state}; only an interrupted task can be resumed")]
+    #[error("`{name}` is {state}; only an interrupted task can be resumed: {}", go_on(*.state))]
     NotInterrupted { name: String, state: State },
     #[error(
         "`{name}` works in the folders of its session; only a task that was started with \
@@ -113,6 +111,39 @@ fn named(files: &[String]) -> String {
     }
 }
 
+/// How there comes to be room for `wanted` tasks more where `limit` may be queued.
+fn room(wanted: usize, limit: u32) -> &'static str {
+    if usize::try_from(limit).is_ok_and(|limit| wanted > limit) {
+        "start fewer at once, or when some have ended"
+    } else {
+        "wait for some, or cancel some"
+    }
+}
+
+/// How a task in this state comes to its end.
+fn finish(state: State) -> &'static str {
+    match state {
+        State::Interrupted => "the user can `/resume` it, or it can be cancelled",
+        State::Queued
+        | State::Running
+        | State::Waiting
+        | State::Completed
+        | State::Failed
+        | State::Cancelled => "steer it, or collect it first",
+    }
+}
+
+/// How the work of a task in this state goes on.
+fn go_on(state: State) -> &'static str {
+    match state {
+        State::Waiting => "answer what it asks",
+        State::Queued | State::Running | State::Interrupted => "it goes on by itself",
+        State::Completed | State::Failed | State::Cancelled => {
+            "start a new one for what is left to do"
+        }
+    }
+}
+
 impl TaskError {
     /// The same for a user.
     pub fn fault(&self) -> Fault {
@@ -137,5 +168,37 @@ impl From<EngineError> for TaskError {
                 Self::Unavailable(Fault::new(Kind::Internal, error.to_string()))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::TaskError;
+    use crate::tasks::engine::State;
+
+    #[test]
+    fn a_refusal_says_what_helps_in_this_state() {
+        let name = || "t1".to_owned();
+        let full = |queued, wanted| TaskError::Full { queued, wanted, limit: 3 };
+        let mut errors = vec![full(0, 9), full(3, 1)];
+        for state in [State::Interrupted, State::Running] {
+            errors.push(TaskError::NotFinished { name: name(), state });
+        }
+        for state in [State::Running, State::Waiting, State::Completed] {
+            errors.push(TaskError::NotInterrupted { name: name(), state });
+        }
+        errors.push(TaskError::AsksNothing { name: name(), state: State::Running });
+        let texts: Vec<String> = errors.iter().map(TaskError::to_string).collect();
+        expect![[r#"
+            0 tasks are queued and 9 more would be above `delegation.max_queued` (3); none was started: start fewer at once, or when some have ended
+            3 tasks are queued and 1 more would be above `delegation.max_queued` (3); none was started: wait for some, or cancel some
+            `t1` is interrupted; only a finished task can be continued: the user can `/resume` it, or it can be cancelled
+            `t1` is running; only a finished task can be continued: steer it, or collect it first
+            `t1` is running; only an interrupted task can be resumed: it goes on by itself
+            `t1` is waiting; only an interrupted task can be resumed: answer what it asks
+            `t1` is completed; only an interrupted task can be resumed: start a new one for what is left to do
+            `t1` asks for nothing; it is running: `/tasks` shows which tasks ask"#]].assert_eq(&texts.join("\n"));
     }
 }

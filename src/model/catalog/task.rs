@@ -8,7 +8,8 @@ use crate::model::chain::Link;
 
 impl Choice {
     /// The choice for a task of a session that has this one. `model` is what the task's call asks for. The
-    /// task shares the keys of its session where it goes to the same endpoint.
+    /// task shares the keys of its session where it goes to the same endpoint. The error says only why: which
+    /// model it is that cannot be used is for the caller to say.
     pub fn for_task(
         &self,
         delegation: &DelegationSection,
@@ -25,12 +26,12 @@ impl Choice {
             Some(section) => {
                 let name = name.map(str::to_owned);
                 let section = ModelSection { name, ..section };
-                choose(&section, &self.sources).map_err(|fault| of_tasks(&fault))?
+                choose(&section, &self.sources).map_err(of_tasks)?
             }
             None => self
                 .apart()
-                .with_model(name.unwrap_or(&self.name))
-                .map_err(|fault| of_tasks(&fault))?,
+                .with_model_or(name.unwrap_or(&self.name), Fault::clone)
+                .map_err(of_tasks)?,
         };
         let choice = Self { is_of_task: true, ..choice };
         choice.with_fallback(&delegation.fallback)
@@ -49,8 +50,7 @@ impl Choice {
             let kind = delegation.provider.unwrap_or(here.kind);
             let is_here = match address {
                 Some(address) => {
-                    let there =
-                        Endpoint::at(kind, address, None).map_err(|fault| of_tasks(&fault))?;
+                    let there = Endpoint::at(kind, address, None).map_err(of_tasks)?;
                     (there.kind, &there.base_url) == (here.kind, &here.base_url)
                 }
                 None => kind == here.kind,
@@ -83,7 +83,7 @@ impl Choice {
         let mut others: Vec<Link> = Vec::new();
         for name in names.iter().filter_map(|name| given(Some(name))) {
             if name != self.name && others.iter().all(|other| other.name != name) {
-                let model = self.with_model(name).map_err(|fault| of_tasks(&fault))?.model;
+                let model = self.with_model(name).map_err(of_tasks)?.model;
                 others.push(Link { name: name.to_owned(), model });
             }
         }
@@ -95,10 +95,9 @@ impl Choice {
     }
 }
 
-/// What is wrong with the model of tasks, for who set it up.
-fn of_tasks(fault: &Fault) -> Fault {
-    let message = format!("the model of tasks cannot be used: {}", fault.message);
-    Fault::new(fault.kind, message).with_hint(
+/// The same with what to do for who set up the model of tasks.
+fn of_tasks(fault: Fault) -> Fault {
+    fault.with_hint(
         "Check `model`, `provider`, `base_url`, `api_key` and `fallback` of `delegation` in `config.yaml`; \
          without a key there, the variable of the provider is used.",
     )

@@ -272,13 +272,12 @@ fn tasks_have_another_provider() {
     let here = "gpt-5.1 Openai https://api.openai.com/v1/ sk-1 400000";
     assert_eq!(of_task(&parent, only_key, None), here);
     let expected = expect![[
-        r#"Config: The model of tasks cannot be used: an address is set for the provider, but no model. Check `model`, `provider`, `base_url`, `api_key` and `fallback` of `delegation` in `config.yaml`; without a key there, the variable of the provider is used."#
+        r#"Config: An address is set for the provider, but no model. Check `model`, `provider`, `base_url`, `api_key` and `fallback` of `delegation` in `config.yaml`; without a key there, the variable of the provider is used."#
     ]];
     expected.assert_eq(&of_task(&parent, local, None));
     let bare = chosen(&config_of("sk-1"), &Environment::default()).unwrap();
     let fault = of_task(&bare, anthropic, None);
-    let start =
-        "Auth: The model of tasks cannot be used: there is no key for the provider `anthropic`.";
+    let start = "Auth: There is no key for the provider `anthropic`.";
     assert!(fault.starts_with(start), "{fault}");
 }
 

@@ -394,7 +394,7 @@ async fn what_cannot_be_done_is_refused_before_there_is_a_task() {
     .assert_debug_eq(&world.children.check(&task("browser", None)).unwrap_err());
     // There is no provider, so there is no other model.
     let error = world.children.check(&task("edit", Some("another"))).unwrap_err();
-    assert!(matches!(&error, TaskError::Model { name, .. } if name == "another"), "{error}");
+    expect!["the model `another` cannot be used: no model is configured. Check `model`, `provider`, `base_url`, `api_key` and `fallback` of `delegation` in `config.yaml`; without a key there, the variable of the provider is used."].assert_eq(&error.to_string());
     let mut pictured = order("look");
     pictured.details.images = vec![world.file("model.script")];
     let fault = world.children.spawn(pictured).await.err().unwrap();

@@ -270,7 +270,7 @@ fn limits_are_named() {
           permit t1
           run t1
         > start root 9
-          refused: 0 tasks are queued and 9 more would be above `delegation.max_queued` (3); none was started: wait for some, or cancel some
+          refused: 0 tasks are queued and 9 more would be above `delegation.max_queued` (3); none was started: start fewer at once, or when some have ended
         > spent t1 999
         > start root 1
         > spent t1 1
