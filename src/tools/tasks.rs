@@ -40,7 +40,8 @@ impl TaskLimits {
     pub fn of(delegation: &DelegationSection, tasks: &TasksSection) -> Self {
         let seconds = delegation.child_timeout_seconds;
         Self {
-            running: delegation.max_concurrent_children,
+            // As many as do run where none may.
+            running: delegation.max_concurrent_children.max(1),
             queued: delegation.max_queued,
             per_prompt: tasks.max_per_prompt,
             depth: delegation.max_spawn_depth,

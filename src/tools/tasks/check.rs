@@ -33,7 +33,7 @@ struct Input {
 impl Input {
     fn of(input: &Value) -> Result<Self, String> {
         let fields = Fields::of(input)?;
-        let lines = fields.number_in(&["lines"], 0..=MOST_LINES, DEFAULT_LINES)?;
+        let lines = fields.number(&["lines"])?.unwrap_or(DEFAULT_LINES).min(MOST_LINES);
         Ok(Self { task: task(&fields)?, lines: usize::try_from(lines).unwrap_or(usize::MAX) })
     }
 }
@@ -44,7 +44,7 @@ impl Tool for Check {
             name: "check_task".to_owned(),
             description: format!(
                 "How a task stands, without waiting: state, pending question, its last \
-                 {DEFAULT_LINES} lines unless `lines` says otherwise."
+                 {DEFAULT_LINES} lines, or `lines` of them, at most {MOST_LINES}."
             ),
             schema: json!({
                 "type": "object",
@@ -171,4 +171,19 @@ async fn list(input: &Value, context: &Context) -> Result<Ran, Stop> {
         _ => {}
     }
     shown(&Rows { tasks }, lines.join("  \n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::Input;
+
+    #[test]
+    fn more_lines_than_there_may_be_are_as_many_as_there_may_be() {
+        let lines = |input| Input::of(&input).unwrap().lines;
+        assert_eq!(lines(json!({"task_id": "t1", "lines": 1000})), 200);
+        assert_eq!(lines(json!({"task_id": "t1", "lines": "3"})), 3);
+        assert_eq!(lines(json!({"task_id": "t1"})), 10);
+    }
 }

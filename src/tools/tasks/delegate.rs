@@ -15,6 +15,7 @@ use crate::letters;
 use crate::model::ToolSpec;
 use crate::permission::Grant;
 use crate::tasks::{Door, NewTask, Started, TaskName, Wait, Which};
+use crate::tools::pictures::MOST_PICTURES;
 use crate::tools::{Context, Effect, Prepared, Ran, Tool};
 use crate::transcript::Outcome;
 
@@ -75,13 +76,14 @@ impl About {
 
     fn schema(&self) -> Value {
         let mut fields = self.fields();
+        let pictures = format!("Paths of up to {MOST_PICTURES} pictures it sees");
         let said = [
             ("goal", "What to do and what to report, complete in itself"),
             ("context", "What it must know: files, findings, constraints"),
             ("toolsets", "Default: all of yours"),
             ("model", "Default: the configured one"),
             ("output_schema", "JSON Schema of its report"),
-            ("images", "Paths of pictures that it sees"),
+            ("images", pictures.as_str()),
             ("continues", "Finished task whose conversation it goes on from"),
             ("isolation", "`worktree`: its own git worktree of HEAD, for the user to merge"),
         ];

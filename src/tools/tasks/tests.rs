@@ -39,10 +39,10 @@ fn the_tools_say_what_the_limits_are() {
     check(
         expect![[r#"
             delegate_task_async: Start a background task: a subagent that knows only `goal` and `context`. Answers at once with its id (`t1`); its report comes to you by itself. Limits: 10 run at once, 100 more queue, 20 per user prompt; subagents cannot delegate.
-              {"type":"object","properties":{"goal":{"type":"string","description":"What to do and what to report, complete in itself"},"context":{"type":"string","description":"What it must know: files, findings, constraints"},"toolsets":{"type":"array","items":{"enum":["read","edit"]},"description":"Default: all of yours"},"model":{"type":"string","description":"Default: the configured one"},"output_schema":{"type":"object","description":"JSON Schema of its report"},"images":{"type":"array","items":{"type":"string"},"description":"Paths of pictures that it sees"},"continues":{"type":"string","description":"Finished task whose conversation it goes on from"},"isolation":{"enum":["none","worktree"],"description":"`worktree`: its own git worktree of HEAD, for the user to merge"},"tasks":{"type":"array","description":"Several tasks, in place of `goal`; all start or none. Fields beside it are defaults for entries.","items":{"type":"object","properties":{"goal":{"type":"string"},"context":{"type":"string"},"toolsets":{"type":"array","items":{"enum":["read","edit"]}},"model":{"type":"string"},"output_schema":{"type":"object"},"images":{"type":"array","items":{"type":"string"}},"continues":{"type":"string"},"isolation":{"enum":["none","worktree"]}},"required":["goal"]}}}}
+              {"type":"object","properties":{"goal":{"type":"string","description":"What to do and what to report, complete in itself"},"context":{"type":"string","description":"What it must know: files, findings, constraints"},"toolsets":{"type":"array","items":{"enum":["read","edit"]},"description":"Default: all of yours"},"model":{"type":"string","description":"Default: the configured one"},"output_schema":{"type":"object","description":"JSON Schema of its report"},"images":{"type":"array","items":{"type":"string"},"description":"Paths of up to 8 pictures it sees"},"continues":{"type":"string","description":"Finished task whose conversation it goes on from"},"isolation":{"enum":["none","worktree"],"description":"`worktree`: its own git worktree of HEAD, for the user to merge"},"tasks":{"type":"array","description":"Several tasks, in place of `goal`; all start or none. Fields beside it are defaults for entries.","items":{"type":"object","properties":{"goal":{"type":"string"},"context":{"type":"string"},"toolsets":{"type":"array","items":{"enum":["read","edit"]}},"model":{"type":"string"},"output_schema":{"type":"object"},"images":{"type":"array","items":{"type":"string"}},"continues":{"type":"string"},"isolation":{"enum":["none","worktree"]}},"required":["goal"]}}}}
             delegate_task: As `delegate_task_async`, but waits until all have ended, in parallel, and answers with their reports.
-              {"type":"object","properties":{"goal":{"type":"string","description":"What to do and what to report, complete in itself"},"context":{"type":"string","description":"What it must know: files, findings, constraints"},"toolsets":{"type":"array","items":{"enum":["read","edit"]},"description":"Default: all of yours"},"model":{"type":"string","description":"Default: the configured one"},"output_schema":{"type":"object","description":"JSON Schema of its report"},"images":{"type":"array","items":{"type":"string"},"description":"Paths of pictures that it sees"},"continues":{"type":"string","description":"Finished task whose conversation it goes on from"},"isolation":{"enum":["none","worktree"],"description":"`worktree`: its own git worktree of HEAD, for the user to merge"},"tasks":{"type":"array","description":"Several tasks, in place of `goal`; all start or none. Fields beside it are defaults for entries.","items":{"type":"object","properties":{"goal":{"type":"string"},"context":{"type":"string"},"toolsets":{"type":"array","items":{"enum":["read","edit"]}},"model":{"type":"string"},"output_schema":{"type":"object"},"images":{"type":"array","items":{"type":"string"}},"continues":{"type":"string"},"isolation":{"enum":["none","worktree"]}},"required":["goal"]}}}}
-            check_task: How a task stands, without waiting: state, pending question, its last 10 lines unless `lines` says otherwise.
+              {"type":"object","properties":{"goal":{"type":"string","description":"What to do and what to report, complete in itself"},"context":{"type":"string","description":"What it must know: files, findings, constraints"},"toolsets":{"type":"array","items":{"enum":["read","edit"]},"description":"Default: all of yours"},"model":{"type":"string","description":"Default: the configured one"},"output_schema":{"type":"object","description":"JSON Schema of its report"},"images":{"type":"array","items":{"type":"string"},"description":"Paths of up to 8 pictures it sees"},"continues":{"type":"string","description":"Finished task whose conversation it goes on from"},"isolation":{"enum":["none","worktree"],"description":"`worktree`: its own git worktree of HEAD, for the user to merge"},"tasks":{"type":"array","description":"Several tasks, in place of `goal`; all start or none. Fields beside it are defaults for entries.","items":{"type":"object","properties":{"goal":{"type":"string"},"context":{"type":"string"},"toolsets":{"type":"array","items":{"enum":["read","edit"]}},"model":{"type":"string"},"output_schema":{"type":"object"},"images":{"type":"array","items":{"type":"string"}},"continues":{"type":"string"},"isolation":{"enum":["none","worktree"]}},"required":["goal"]}}}}
+            check_task: How a task stands, without waiting: state, pending question, its last 10 lines, or `lines` of them, at most 200.
               {"type":"object","properties":{"task_id":{"type":"string"},"lines":{"type":"integer"}},"required":["task_id"]}
             steer_task: Tell a task something; it sees it before its next step. One that has ended misses it: start a task that `continues` it.
               {"type":"object","properties":{"task_id":{"type":"string"},"message":{"type":"string"}},"required":["task_id","message"]}
@@ -71,6 +71,9 @@ fn the_tools_say_what_the_limits_are() {
         text.lines().next().unwrap(),
     );
     assert!(text.contains(r#"{"enum":["read","edit","tasks"]}"#), "{text}");
+    let one = DelegationSection { max_concurrent_children: 0, ..DelegationSection::default() };
+    let text = described(&TaskLimits::of(&one, &section));
+    assert!(text.contains("Limits: 1 run at once"), "{text}");
     let none = DelegationSection { max_spawn_depth: 0, ..DelegationSection::default() };
     assert_eq!(described(&TaskLimits::of(&none, &section)), "");
 }
@@ -133,7 +136,7 @@ async fn bad_input_says_why() {
         ("delegate_task_async", json!({"goal": "a", "images": vec!["x"; 9]})),
         ("check_task", json!({})),
         ("check_task", json!({"task_id": "first"})),
-        ("check_task", json!({"task_id": 1, "lines": 1000})),
+        ("check_task", json!({"task_id": 1, "lines": "all"})),
         ("steer_task", json!({"task_id": "t1", "message": " "})),
         ("collect_task", json!({"task_ids": []})),
         ("collect_task", json!({"task_ids": ["t1", "x"]})),
@@ -160,7 +163,7 @@ async fn bad_input_says_why() {
         the image `x` cannot be used: a task sees at most 8 images
         the field `task_id` is missing: a task such as `t1` is expected
         there is no task `first` in this session; `list_tasks` or `/tasks` lists those that are
-        the field `lines` is 1000: a number from 0 to 200 is expected
+        the field `lines` is "all": a whole number of 0 or more is expected
         the message is empty; say in it what the task should know
         the field `task_ids` is missing: tasks such as ["t1", "t2"] are expected
         there is no task `x` in this session; `list_tasks` or `/tasks` lists those that are
