@@ -132,6 +132,9 @@ fn asks(task: &str, question: &TaskQuestion) -> String {
 pub(super) fn steered(answer: &SteerTaskResponse) -> String {
     let (task, state) = (&answer.task_id, state(answer.state));
     match answer.receipt {
+        Receipt::Queued if answer.state == TaskState::Interrupted => format!(
+            "{task} {state}: it sees the message when `talaria task resume {task}` lets it go on."
+        ),
         Receipt::Queued => {
             format!("{task} {state}: it sees the message before its next request to the model.")
         }

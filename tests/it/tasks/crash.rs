@@ -80,6 +80,8 @@ fn what_an_interrupted_task_had_done_is_known_and_reported_when_it_is_cancelled(
     for part in ["`/resume t1`", "So far:\n\nI begin with x.txt.", "x.txt"] {
         assert!(collected.contains(part), "{part}: {collected}");
     }
+    let steered = chat.say("/steer t1 look at y");
+    assert!(steered.contains("when `/resume t1` lets it go on"), "{steered}");
     assert!(chat.say("/cancel t1").contains("`t1` is cancelled"));
     // The model is told of it with the next prompt.
     let given = chat.say("given");

@@ -93,6 +93,9 @@ pub(super) fn steered(steered: &Steered) -> String {
     match *receipt {
         "missed" => format!("`{task_id}` is {state}: it does not see the message."),
         "delivered" => format!("`{task_id}` has the message."),
+        _ if *state == State::Interrupted => format!(
+            "`{task_id}` is interrupted: it sees the message when `/resume {task_id}` lets it go on."
+        ),
         _ => format!("`{task_id}` sees the message before its next request to the model."),
     }
 }
