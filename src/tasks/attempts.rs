@@ -123,3 +123,71 @@ impl Attempts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::Attempts;
+    use crate::clock::Timestamp;
+    use crate::event::CallStatus;
+    use crate::ids::{CallId, SessionId, TaskId};
+    use crate::tasks::engine::{Body, Event, Progress};
+    use crate::transcript::Usage;
+
+    #[test]
+    fn what_all_attempts_did_adds_up_without_the_time_between_them() {
+        let progress = |progress| Body::Progress { progress };
+        let started = || Body::Started { worker: "w".to_owned() };
+        let reply = |text: &str, cost| {
+            let usage = Usage { input: 10, output: 1, cached: 0 };
+            let said = progress(Progress::Message { text: text.to_owned() });
+            [said, progress(Progress::Usage { usage, cost })]
+        };
+        let call = |status, written: &[&str]| {
+            progress(Progress::Call {
+                call: CallId::new("c1"),
+                tool: "edit".to_owned(),
+                title: "Edit".to_owned(),
+                status,
+                written: written.iter().map(ToString::to_string).collect(),
+            })
+        };
+        let [first, spent] = reply("I begin.", Some(0.5));
+        let [second, more] = reply("I go on.", None);
+        let life = [
+            (0, Body::Queued),
+            (10, started()),
+            (12, first),
+            (12, spent),
+            (13, progress(Progress::NeedsInput { question: json!("?") })),
+            (20, progress(Progress::InputTaken)),
+            (21, call(CallStatus::InProgress, &[])),
+            (22, call(CallStatus::Completed, &["a", "b"])),
+            // Found by the next process, much later.
+            (500, Body::AttemptLost),
+            (600, Body::Queued),
+            (700, started()),
+            (704, second),
+            (704, more),
+            (705, call(CallStatus::Failed, &[])),
+            (706, call(CallStatus::Completed, &["b", "c"])),
+            (900, Body::AttemptLost),
+        ];
+        let task = TaskId { session: SessionId::new("s"), number: 1 };
+        let mut all = Attempts::default();
+        for (seq, (at, body)) in (1..).zip(life) {
+            let at = Timestamp(1_000 * at);
+            all.take(&Event { task: task.clone(), seq, epoch: 1, at, body });
+        }
+        assert_eq!(all.worked, Duration::from_secs(3 + 2 + 6));
+        assert_eq!(all.waited, Duration::from_secs(7));
+        assert_eq!((all.steps, all.calls, all.tokens, all.cost), (2, 3, 22, Some(0.5)));
+        assert_eq!(
+            (&*all.said, all.files_written),
+            ("I go on.", ["a", "b", "c"].map(str::to_owned).to_vec())
+        );
+    }
+}
