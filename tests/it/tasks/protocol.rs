@@ -160,6 +160,8 @@ fn c59_when_the_process_ends_cards_and_calls_that_were_asked_for_become_final_on
     chat.until("t1", "waiting");
     chat.prompt("hold ever");
     chat.asked();
+    // What is asked again may come before the prompt is read.
+    chat.until_said("Holding ever.");
     let before = chat.came().len();
     chat.agent.signal("-TERM");
     for id in ["task-t1", "task-t1/c1"] {

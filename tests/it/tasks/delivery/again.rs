@@ -105,8 +105,9 @@ fn twenty_reports_reach_a_client_that_does_not_read_for_a_while() {
     for task in &tasks {
         chat.until(task, "completed");
     }
+    // A turn that began by itself may still run: its words are around those of the prompt then.
     let said = chat.say("PARENT again");
-    assert!(said.ends_with("Noted."), "{said}");
+    assert!(said.contains("Noted."), "{said}");
     let parent = of_parent(&served);
     let last = parent.last().unwrap();
     for task in &tasks {
