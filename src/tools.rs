@@ -182,6 +182,8 @@ pub struct Context {
     pub cancel: CancellationToken,
     /// Fires when the user says something to the running turn: who only waits stops waiting then.
     pub attention: CancellationToken,
+    /// Fires when something that the user said waits for the turn's end: nobody waits for tasks then.
+    pub prompt_waits: CancellationToken,
     pub progress: Progress,
     /// The tasks of the session; absent where it may have none.
     pub tasks: Option<Door>,

@@ -58,6 +58,8 @@ pub struct Settings {
 pub enum TurnInput {
     /// A prompt that the turn sees before its next request.
     Steer(Prompt),
+    /// A prompt that the turn does not see waits for its end.
+    PromptWaits,
     Answer {
         call: CallId,
         answer: Answer,

@@ -137,7 +137,7 @@ pub enum Busy {
     /// The running turn sees it before its next request to the model.
     #[default]
     Steer,
-    /// It runs as a turn of its own, later.
+    /// It runs as a turn of its own when the running one is over, which from then on waits for no task.
     Queue,
     /// The running turn is cancelled, then it runs.
     Interrupt,

@@ -259,7 +259,12 @@ impl SessionState {
             Busy::Steer if running.stopping.is_none() && self.queue.is_empty() => {
                 running.steer(prompt, effects);
             }
-            Busy::Steer | Busy::Queue => self.queue.push_back(prompt),
+            Busy::Steer | Busy::Queue => {
+                self.queue.push_back(prompt);
+                if running.stopping.is_none() {
+                    effects.push(Effect::PromptWaits);
+                }
+            }
             Busy::Interrupt => {
                 self.queue.push_back(prompt);
                 self.stop_turn(Stop::Wanted, effects);

@@ -142,6 +142,7 @@ fn line(effect: &Effect) -> Option<String> {
             format!("steer report of t{task}")
         }
         Effect::Steer(prompt) => format!("steer {}", prompt.id.0),
+        Effect::PromptWaits => "prompt waits".to_owned(),
         Effect::AnswerTurn { call, answer } => format!("answer {call} {answer:?}"),
         Effect::AnswerTask { call, answer } => format!("answer task {call} {answer:?}"),
         Effect::AttachTasks => "attach".to_owned(),
@@ -291,7 +292,7 @@ fn queue_and_interrupt() {
         vec![prompt(1, "go"), prompt(2, "next"), ended(End::Finished)],
         &expect![[r#"
             start 1 after 0 turns
-
+            prompt waits
             title "go" · reply 1 Finished · start 2 after 1 turns
         "#]],
     );
@@ -450,7 +451,7 @@ fn close_ends_everything_and_takes_nothing_more() {
         ],
         &expect![[r#"
             start 1 after 0 turns
-
+            prompt waits
             cancel turn
 
             title "go" · reply 1 Cancelled · reply 2 Cancelled · reply 3 Cancelled · stop
@@ -637,6 +638,7 @@ proptest! {
                     Effect::Stop => { prop_assert!(!stopped); stopped = true; }
                     Effect::Append(..)
                     | Effect::Tell(_)
+                    | Effect::PromptWaits
                     | Effect::ReplySet(_)
                     | Effect::ReplyTitle(_)
                     | Effect::Delivered(_)

@@ -43,6 +43,7 @@ impl Desk {
             cancel: CancellationToken::new(),
             progress: Progress::new(sender),
             attention: CancellationToken::new(),
+            prompt_waits: CancellationToken::new(),
             tasks: None,
             place: None,
         };

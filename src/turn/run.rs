@@ -124,6 +124,7 @@ pub fn spawn(
         origin: start.origin,
         cap: start.cap,
         attention: CancellationToken::new(),
+        prompt_waits: CancellationToken::new(),
         said: said_end.clone(),
     };
     let token = cancel.clone();
@@ -170,6 +171,8 @@ struct Runner {
     /// Fires when a prompt of the user arrives, which the step's calls then keep waiting; a new one for
     /// each step.
     attention: CancellationToken,
+    /// Fires when a prompt of the user waits for the turn's end, and stays so.
+    prompt_waits: CancellationToken,
     said: mpsc::Sender<TurnSaid>,
 }
 
@@ -222,6 +225,10 @@ impl Runner {
                         self.attention.cancel();
                     }
                     self.state.handle(Input::Steered(prompt))
+                }
+                Woke::Input(TurnInput::PromptWaits) => {
+                    self.prompt_waits.cancel();
+                    Vec::new()
                 }
                 Woke::Input(TurnInput::Answer { call, answer }) => {
                     self.state.handle(Input::Answered { call, answer })
@@ -442,6 +449,7 @@ impl Runner {
             permitted: None,
             cancel: self.stop_calls.child_token(),
             attention: self.attention.clone(),
+            prompt_waits: self.prompt_waits.clone(),
             tasks: self.door(call),
             place: None,
             progress: Progress::new(self.progress.0.clone()),

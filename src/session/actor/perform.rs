@@ -85,6 +85,7 @@ impl<O: Outlet> Actor<O> {
                 ));
             }
             Effect::Steer(prompt) => self.to_turn.push_back(TurnInput::Steer(prompt)),
+            Effect::PromptWaits => self.to_turn.push_back(TurnInput::PromptWaits),
             Effect::AnswerTurn { call, answer } => {
                 self.to_turn.push_back(TurnInput::Answer { call, answer });
             }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::saving::taken_over;
 use super::step::OpenStep;
 use super::{Effect, SessionState, tell};
+use crate::config::Busy;
 use crate::event::{CallStatus, CallUpdate, Event, FollowUpMark};
 use crate::ids::{CallId, PromptId};
 use crate::permission::Mode;
@@ -140,6 +141,10 @@ impl SessionState {
         self.tell_of_saving(effects);
         let steered = self.reports.pending();
         effects.push(Effect::StartTurn { prompt, history, steered, origin, cap });
+        // They would have steered the turn before, which did not take them. Others were sent to come in turn.
+        if self.busy == Busy::Steer && !self.queue.is_empty() {
+            effects.push(Effect::PromptWaits);
+        }
         let asker = self.asker();
         self.questions.turn_starts(asker, effects);
     }

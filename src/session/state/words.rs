@@ -130,6 +130,8 @@ pub(in crate::session) enum Effect {
         cap: Option<Mode>,
     },
     Steer(Prompt),
+    /// A prompt waits for the end of the running turn, which is to wait for no task then.
+    PromptWaits,
     AnswerTurn {
         call: CallId,
         answer: Answer,

@@ -493,6 +493,7 @@ impl World {
                         | Effect::HoldFor(_)
                         | Effect::AskedLate(_)
                         | Effect::Steer(_)
+                        | Effect::PromptWaits
                         | Effect::Stop
                 );
                 prop_assert!(!is_new, "{effect:?} behind the end");
@@ -548,6 +549,9 @@ impl World {
                         Author::Task(_) => self.in_turn.push(prompt),
                         Author::User | Author::FollowUp => self.steered.push(prompt),
                     }
+                }
+                Effect::PromptWaits => {
+                    prop_assert!(self.running.is_some() && !self.stopping);
                 }
                 Effect::CancelTurn => self.stopping = true,
                 Effect::Tell(event) => self.told(&event, &mut ends)?,

@@ -364,15 +364,15 @@ fn a_prompt_is_not_steered_past_those_that_wait() {
         Busy::Steer,
         inputs,
         &expect![[r#"
-        start 1 after 0 turns
-        steer 2
-        steer 3
-        title "go" · reply 1 Finished · start 2 after 1 turns
-
-        reply 2 Finished · start 3 after 2 turns
-
-        reply 3 Finished · start 4 after 3 turns
-    "#]],
+            start 1 after 0 turns
+            steer 2
+            steer 3
+            title "go" · reply 1 Finished · start 2 after 1 turns · prompt waits
+            prompt waits
+            reply 2 Finished · start 3 after 2 turns · prompt waits
+            prompt waits
+            reply 3 Finished · start 4 after 3 turns · prompt waits
+        "#]],
     );
 }
 

@@ -187,7 +187,7 @@ fn who_may_not_answer_late_is_asked_anew_in_each_turn() {
         &expect![[r#"
             start 1 after 0 turns
             call task-t1/c1 "Do task-t1/c1" Some(Pending) · ask task-t1/c1 "Do task-t1/c1"
-
+            prompt waits
             title "go" · withdraw task-t1/c1 · reply 1 Finished · start 2 after 1 turns · call task-t1/c1 "Do task-t1/c1" Some(Pending) · ask task-t1/c1 "Do task-t1/c1"
             withdraw task-t1/c1 · reply 2 Finished
         "#]],
@@ -625,6 +625,7 @@ proptest! {
                     | Effect::LetGo(_)
                     | Effect::LetGoAtOnce(_)
                     | Effect::Steer(_)
+                    | Effect::PromptWaits
                     | Effect::AnswerTurn { .. }
                     | Effect::AttachTasks
                     | Effect::OnceTold(_)

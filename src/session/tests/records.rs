@@ -550,7 +550,7 @@ fn a_session_that_was_taken_over_says_so_and_closes() {
         ],
         &expect![[r#"
             [prompt m1 "go"] · [turn m1] · [title "go" Talaria] · start 1 after 0 turns
-            [prompt m2 "waits"]
+            [prompt m2 "waits"] · prompt waits
             cancel turn
 
 
@@ -602,7 +602,7 @@ fn a_hand_over_waits_until_nothing_runs_or_waits() {
         ],
         &expect![[r#"
             start 1 after 0 turns
-
+            prompt waits
 
             title "go" · reply 1 Finished · start 2 after 1 turns
             reply 2 Finished · stop

@@ -305,6 +305,7 @@ impl Play {
                 | Effect::FollowUpSoon
                 | Effect::HoldFor(_)
                 | Effect::HoldEnds
+                | Effect::PromptWaits
                 | Effect::TaskCommand { .. }
                 | Effect::EndCommand(_)
                 | Effect::AnswerTurn { .. }

@@ -719,6 +719,7 @@ proptest! {
                     | Effect::LetGo(_)
                     | Effect::LetGoAtOnce(_)
                     | Effect::Steer(_)
+                    | Effect::PromptWaits
                     | Effect::AnswerTurn { .. }
                     | Effect::AskedLate(_)
                     | Effect::AttachTasks

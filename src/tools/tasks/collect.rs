@@ -47,6 +47,7 @@ enum Ended {
     Cancelled,
     Over,
     Attention,
+    PromptWaits,
     Timeout,
 }
 
@@ -75,6 +76,7 @@ pub(super) async fn wait(
         () = context.cancel.cancelled() => Ended::Cancelled,
         () = waiting.over() => Ended::Over,
         () = context.attention.cancelled() => Ended::Attention,
+        () = context.prompt_waits.cancelled() => Ended::PromptWaits,
         () = timeout => Ended::Timeout,
     };
     if matches!(ended, Ended::Cancelled) {
@@ -109,6 +111,9 @@ fn note(ended: &Ended, tasks: &[Collected]) -> Option<String> {
     let mut notes: Vec<String> = Vec::new();
     match ended {
         Ended::Attention => notes.push("the user has written to you, so the wait ended".to_owned()),
+        Ended::PromptWaits => notes.push(
+            "the user's next message waits for this turn to end, so the wait ended".to_owned(),
+        ),
         Ended::Timeout => notes.push("the time is over".to_owned()),
         Ended::Over | Ended::Cancelled => {}
     }
@@ -287,6 +292,7 @@ mod tests {
             (Ended::Over, [&done, &running]),
             (Ended::Timeout, [&running, &waiting]),
             (Ended::Attention, [&running, &interrupted]),
+            (Ended::PromptWaits, [&done, &running]),
             (Ended::Over, [&done, &interrupted]),
         ] {
             let tasks: Vec<Collected> = tasks.into_iter().cloned().collect();
@@ -298,6 +304,7 @@ mod tests {
             Some("t2 goes on in the background, and its report will come by itself")
             Some("the time is over; t2, t3 go on in the background, and their reports will come by themselves")
             Some("the user has written to you, so the wait ended; t2 goes on in the background, and its report will come by itself; t4: interrupted, only the user can resume such tasks, with `/resume`")
+            Some("the user's next message waits for this turn to end, so the wait ended; t2 goes on in the background, and its report will come by itself")
             Some("t4: interrupted, only the user can resume such tasks, with `/resume`")
         "#]].assert_eq(&text);
     }

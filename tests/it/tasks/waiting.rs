@@ -108,6 +108,51 @@ fn a_prompt_ends_the_wait_and_the_report_comes_later_by_itself() {
     }
 }
 
+/// A turn that has a task, and waits for it when its gate is open.
+const COLLECTS: &str = r#"
+    when prompt "collects *"
+      call delegate_task_async {"goal": "${1}"}
+    then
+      say "Begun."
+      gate collect
+      call collect_task {"task_ids": ["t1"]}
+    then
+      say "${outcome}"
+      call collect_task {"task_ids": ["t1"]}
+    then
+      say "Over."
+"#;
+
+#[test]
+fn a_prompt_that_comes_after_the_turn_ends_its_waits_as_well() {
+    let note = "the user's next message waits for this turn to end, so the wait ended; t1 goes on in the background";
+    let config = "session:\n  busy: queue\n";
+    let (home, mut chat) = scripted(BATCH, config);
+    let waiting = chat.prompt("batch work a; work b; work c");
+    home.open_gate("b");
+    home.open_gate("c");
+    chat.until("t3", "completed");
+    let next = chat.prompt("hello");
+    let said = chat.answer(&waiting).text;
+    assert!(said.contains(note), "{said}");
+    let said = chat.answer(&next).text;
+    assert!(said.ends_with("You said hello."), "{said}");
+    assert_eq!(chat.state("t1").as_deref(), Some("running"));
+
+    // It came before the turn waits, and each of its waits ends.
+    let (home, mut chat) = scripted(COLLECTS, config);
+    let waiting = chat.prompt("collects work a");
+    chat.until_said("Begun.");
+    let next = chat.prompt("hello");
+    chat.settle();
+    home.open_gate("collect");
+    let said = chat.answer(&waiting).text;
+    assert!(said.contains(note) && said.ends_with("Over."), "{said}");
+    let said = chat.answer(&next).text;
+    assert!(said.ends_with("You said hello."), "{said}");
+    assert_eq!(chat.state("t1").as_deref(), Some("running"));
+}
+
 #[test]
 fn a_cancelled_turn_cancels_all_that_it_waits_for_and_nothing_else() {
     let (home, mut chat) = scripted(BATCH, "delegation:\n  max_concurrent_children: 3\n");
