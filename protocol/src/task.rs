@@ -161,6 +161,9 @@ pub struct CheckTaskResponse {
     /// Only where the task is called stalled: how long it has given no sign of life.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quiet_seconds: Option<u64>,
+    /// Messages to it that its model has not seen yet, where there are some. Of a task that runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread_messages: Option<u64>,
     /// Why it failed or was cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

@@ -103,6 +103,7 @@ pub(super) fn checked(checked: Checked) -> wire::CheckTaskResponse {
         cost: checked.cost,
         question: checked.question.map(question),
         quiet_seconds: checked.quiet_seconds,
+        unread_messages: checked.unread_messages,
         error: checked.error,
         lines: checked.lines,
     }

@@ -47,6 +47,9 @@ pub struct Checked {
     /// Without a sign of life for so long that it is called stalled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quiet_seconds: Option<u64>,
+    /// Messages to it that its model has not seen yet, where there are some. Of a task that runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unread_messages: Option<u64>,
     /// Why it failed or was cancelled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

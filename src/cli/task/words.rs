@@ -115,6 +115,9 @@ pub(super) fn checked(task: &CheckTaskResponse) -> String {
     if let Some(quiet) = task.quiet_seconds {
         write!(text, "\n  no sign of life for {}", seconds(quiet)).ok();
     }
+    if let Some(unread) = task.unread_messages {
+        write!(text, "\n  {} to it not seen yet", counted(unread, "message")).ok();
+    }
     if let Some(error) = &task.error {
         write!(text, "\n  {}", letters::one_line(error)).ok();
     }

@@ -142,6 +142,7 @@ impl Actor {
             cost: None,
             question: self.pending(task),
             quiet_seconds: None,
+            unread_messages: None,
             error: None,
             lines: Vec::new(),
         };
@@ -156,6 +157,7 @@ impl Actor {
                 checked.tokens = pulse.tokens;
                 checked.cost = pulse.cost;
                 checked.quiet_seconds = pulse.quiet(now).map(|quiet| quiet.as_secs());
+                checked.unread_messages = (pulse.unread > 0).then_some(pulse.unread);
                 checked.lines = pulse.tail.lines(lines, mask);
                 Some(checked)
             }
@@ -296,6 +298,7 @@ fn check_ended(collected: Collected, task: &Task, lines: usize, now: Timestamp) 
         cost: collected.cost,
         question: None,
         quiet_seconds: None,
+        unread_messages: None,
         error: collected.error,
         lines: said.into_iter().skip(from).collect(),
     }

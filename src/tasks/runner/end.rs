@@ -146,10 +146,17 @@ fn outcome(job: &Job, ending: Ending, schema_errors: &[String], kept: Kept) -> O
         // It has no map with other keys than text.
         details: serde_json::to_value(work).unwrap_or_default(),
     };
+    let with_unread = |why: String| match pulse.unread {
+        0 => why,
+        1 => format!("{why}; it did not see one message to it"),
+        number => format!("{why}; it did not see {number} messages to it"),
+    };
     let outcome = match ending {
         Ending::Completed => Outcome::Completed { report },
-        Ending::Failed(message) => Outcome::Failed { message: hide(&message), report },
-        Ending::Cancelled(reason) => Outcome::Cancelled { reason: hide(&reason), report },
+        Ending::Failed(message) => Outcome::Failed { message: hide(&with_unread(message)), report },
+        Ending::Cancelled(reason) => {
+            Outcome::Cancelled { reason: hide(&with_unread(reason)), report }
+        }
     };
     fitted(outcome, &job.details.child)
 }

@@ -40,6 +40,8 @@ pub struct Pulse {
     pub said: Text,
     /// The files that it changed, in order of the first change.
     pub files_written: Vec<String>,
+    /// How many messages to it the model has not seen yet.
+    pub unread: u64,
     /// How many of its calls run now.
     pub running_calls: usize,
     /// Without a sign of life for so long that it is called stalled; until the next sign.

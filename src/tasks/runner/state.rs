@@ -123,6 +123,11 @@ impl RunnerState {
         self.inbox.read
     }
 
+    /// How many messages were taken and have not reached the model.
+    pub(super) fn unread(&self) -> u64 {
+        self.inbox.unread()
+    }
+
     pub(super) fn schema_errors(&self) -> &[String] {
         &self.schema_errors
     }
@@ -257,6 +262,12 @@ impl Inbox {
             self.read += 1;
         }
         self.delivered.retain(|position| *position > self.read);
+    }
+
+    fn unread(&self) -> u64 {
+        let taken = self.seen.saturating_sub(self.read);
+        let delivered = u64::try_from(self.delivered.len()).unwrap_or(u64::MAX);
+        taken.saturating_sub(delivered)
     }
 }
 

@@ -191,6 +191,10 @@ impl Worker {
         if !is_kept {
             self.plain.remove(&id);
         }
+        if let Ok(Receipt::Queued { .. }) = sent {
+            // Before anybody can ask for it; what is taken from the inbox is counted anew.
+            self.job.pulse.send_modify(|pulse| pulse.unread += 1);
+        }
         // Who asked may be gone.
         reply.send(sent.map_err(TaskError::from)).ok();
         if is_kept { self.renew().await } else { Ok(()) }
@@ -215,7 +219,9 @@ impl Worker {
                 self.plan(entries);
             }
             ChildSaid::Delivered(prompts) => {
-                if self.state.delivered(&prompts) {
+                let is_further = self.state.delivered(&prompts);
+                self.counts_unread();
+                if is_further {
                     self.checkpoint().await?;
                 }
             }
@@ -395,6 +401,15 @@ impl Worker {
                 engine::Content::Answer { .. } => self.state.pass_over(position),
             }
         }
+        self.counts_unread();
+    }
+
+    fn counts_unread(&self) {
+        let unread = self.state.unread();
+        self.job.pulse.send_if_modified(|pulse| {
+            let before = std::mem::replace(&mut pulse.unread, unread);
+            before != unread
+        });
     }
 
     async fn checkpoint(&mut self) -> Step {

@@ -3,6 +3,8 @@
 use serde_json::json;
 
 use super::{chat, chat_with};
+use crate::support::home::Home;
+use crate::support::tasks::Chat;
 
 #[test]
 fn what_is_said_to_a_running_task_is_in_its_next_request() {
@@ -17,6 +19,54 @@ fn what_is_said_to_a_running_task_is_in_its_next_request() {
     let report = chat.say("/collect t1");
     assert!(report.contains("heard") && report.contains("be kind"), "{report}");
     assert!(!report.contains("Nobody said anything."), "{report}");
+}
+
+/// A task that makes a second request when it is let, and stays in that.
+const TWO_STEPS: &str = r#"
+    when prompt "go"
+      call delegate_task_async {"goal": "two steps"}
+    then
+      say "Begun."
+    when prompt "two steps"
+      gate one
+      call list {}
+    then
+      say "Never."
+    when steer "look left"
+      say "Heard that. "
+      gate two
+"#;
+
+#[test]
+fn what_a_task_has_not_seen_yet_is_told_until_it_has() {
+    let home = Home::scripted(TWO_STEPS);
+    let mut chat = Chat::new(&home);
+    let unread = "1 message to it not seen yet";
+    chat.say("go");
+    chat.until("t1", "running");
+    assert!(!chat.say("/check t1").contains("not seen"));
+    assert!(chat.say("/steer t1 look left").contains("before its next request"));
+    assert!(chat.say("/check t1").contains(unread));
+    home.open_gate("one");
+    // Of its last words it may still be writing one.
+    let seen = |checked: &String| checked.contains("Heard");
+    let checked = std::iter::repeat_with(|| chat.say("/check t1")).find(seen).unwrap();
+    assert!(checked.contains("running") && !checked.contains("not seen"), "{checked}");
+    home.open_gate("two");
+    chat.until("t1", "completed");
+}
+
+#[test]
+fn what_a_cancelled_task_did_not_see_is_told_with_its_end() {
+    let (_home, mut chat) = chat();
+    chat.say("async work a");
+    chat.until("t1", "running");
+    chat.say("steer t1 with more");
+    assert_eq!(chat.outcome("cancel t1")["state"], "cancelled");
+    let checked = chat.outcome("check t1");
+    let error = checked["error"].as_str().unwrap_or_default();
+    assert!(error.ends_with("enough; it did not see one message to it"), "{checked}");
+    assert!(chat.say("/collect t1").contains("did not see one message"));
 }
 
 #[test]

@@ -131,6 +131,7 @@ fn a_prompt_that_comes_after_the_turn_ends_its_waits_as_well() {
     let waiting = chat.prompt("batch work a; work b; work c");
     home.open_gate("b");
     home.open_gate("c");
+    chat.until("t2", "completed");
     chat.until("t3", "completed");
     let next = chat.prompt("hello");
     let said = chat.answer(&waiting).text;

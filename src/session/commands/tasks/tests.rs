@@ -147,6 +147,7 @@ fn the_words_of_the_answers() {
         cost: Some(0.01),
         question: question(),
         quiet_seconds: Some(500),
+        unread_messages: Some(2),
         error: None,
         lines: vec!["one".to_owned(), "```".to_owned()],
     };
@@ -215,6 +216,7 @@ fn the_words_of_the_answers() {
         - 3 requests, 4 calls, 500 tokens, 0.0100 USD
         - asked 2 min ago: Edit src/main.rs (`/allow t1`, `/deny t1`)
         - no sign of life for 8 min
+        - 2 messages to it not seen yet
 
         ````
         one

@@ -79,6 +79,9 @@ pub(super) fn checked(checked: &Checked) -> String {
     if let Some(quiet) = checked.quiet_seconds {
         write!(text, "\n- no sign of life for {}", duration(quiet)).ok();
     }
+    if let Some(unread) = checked.unread_messages {
+        write!(text, "\n- {} to it not seen yet", counted(unread, "message")).ok();
+    }
     if let Some(error) = &checked.error {
         write!(text, "\n- {error}").ok();
     }
